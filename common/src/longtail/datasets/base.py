@@ -1,0 +1,114 @@
+"""What a data set is to the rest of the core: images, labels, class names; and a long-tailed one: train, val, test."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Indices = npt.NDArray[np.int64]
+"""Sample indices or integer labels, int64, shape (N,)."""
+
+
+class Images(Protocol):
+    """A sequence of images that can be narrowed to some of its members."""
+
+    def __len__(self) -> int: ...
+
+    def take(self, indices: Indices) -> Images:
+        """The images at `indices`, in that order."""
+        ...
+
+
+@dataclass(frozen=True)
+class ArrayImages:
+    """Images of one size, all in memory.
+
+    Args:
+        array: uint8, shape (N, H, W, 3), RGB.
+    """
+
+    array: npt.NDArray[np.uint8]
+
+    def __post_init__(self) -> None:
+        if self.array.dtype != np.uint8 or self.array.ndim != 4 or self.array.shape[-1] != 3:
+            raise ValueError(f"images are uint8 of shape (N, H, W, 3), got {self.array.dtype} {self.array.shape}")
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    def take(self, indices: Indices) -> ArrayImages:
+        """The images at `indices`, in that order, as a copy."""
+        return ArrayImages(self.array[indices])
+
+
+@dataclass(frozen=True)
+class ImageData:
+    """Images with their labels.
+
+    Args:
+        images: N images.
+        labels: int64, shape (N,), values in [0, C).
+        class_names: C names; their number is the number of classes, also where a class has no image.
+    """
+
+    images: Images
+    labels: Indices
+    class_names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if self.labels.dtype != np.int64 or self.labels.shape != (len(self.images),):
+            raise ValueError(f"labels are int64 of shape ({len(self.images)},), got {self.labels.dtype} {self.labels.shape}")
+        if len(self.labels) and not 0 <= self.labels.min() <= self.labels.max() < len(self.class_names):
+            raise ValueError(f"labels lie in [0, {len(self.class_names)}), got {self.labels.min()} to {self.labels.max()}")
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.class_names)
+
+    @property
+    def class_counts(self) -> Indices:
+        """Images per class, int64, shape (C,)."""
+        return np.bincount(self.labels, minlength=self.num_classes).astype(np.int64)
+
+    def subset(self, indices: Indices | Sequence[int]) -> ImageData:
+        """The samples at `indices`, in that order, with the same classes."""
+        chosen = np.asarray(indices, dtype=np.int64)
+        return replace(self, images=self.images.take(chosen), labels=self.labels[chosen])
+
+
+@dataclass(frozen=True)
+class LongTailData:
+    """A long-tailed training set with what it is judged on.
+
+    Args:
+        name: the data set's name, as on the command line.
+        train: the long-tailed training images.
+        val: images held out for selection, or None.
+        test: the test images.
+        image_size: side in pixels that the network sees.
+        mean, std: per-channel normalisation of images scaled to [0, 1].
+    """
+
+    name: str
+    train: ImageData
+    val: ImageData | None
+    test: ImageData
+    image_size: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+    @property
+    def num_classes(self) -> int:
+        return self.train.num_classes
+
+    @property
+    def class_counts(self) -> Indices:
+        """Training images per class, int64, shape (C,)."""
+        return self.train.class_counts
