@@ -1,0 +1,117 @@
+"""Ranks, reductions, and losses over the global batch. Everything here is the identity where one process runs alone."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from longtail.errors import UserError
+
+
+class Ranks(NamedTuple):
+    """This process's place: global rank, rank on this machine, number of processes."""
+
+    rank: int = 0
+    local_rank: int = 0
+    world_size: int = 1
+
+    @property
+    def is_first(self) -> bool:
+        """True on the one process that prints and writes."""
+        return self.rank == 0
+
+
+def ranks() -> Ranks:
+    """The place of this process, from the variables that `torchrun` sets; a lone process is rank 0 of 1."""
+    read = {
+        name: os.environ.get(name, fallback) for name, fallback in (("RANK", "0"), ("LOCAL_RANK", "0"), ("WORLD_SIZE", "1"))
+    }
+    try:
+        return Ranks(int(read["RANK"]), int(read["LOCAL_RANK"]), int(read["WORLD_SIZE"]))
+    except ValueError as error:
+        raise UserError(f"RANK, LOCAL_RANK and WORLD_SIZE must be integers, got {read}") from error
+
+
+def start(device: torch.device) -> Ranks:
+    """Join the process group that `torchrun` announced (nccl on CUDA, gloo elsewhere); does nothing for a lone process."""
+    place = ranks()
+    if place.world_size > 1 and not dist.is_initialized():
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    return place
+
+
+def stop() -> None:
+    """Leave the process group, if there is one."""
+    if dist.is_available() and dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def is_active() -> bool:
+    """Whether several processes work together."""
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+
+
+def sum_over_ranks(tensors: Iterable[Tensor]) -> None:
+    """Replace each tensor, in place, with its sum over all ranks."""
+    if is_active():
+        for tensor in tensors:
+            dist.all_reduce(tensor)
+
+
+def on_first(action: Callable[[], Any]) -> Any:
+    """Run `action` on rank 0 alone while the others wait; all of them return its result or raise its error."""
+    if not is_active():
+        return action()
+    message: list[Any] = [None, None]
+    if dist.get_rank() == 0:
+        try:
+            message[0] = action()
+        except Exception as error:
+            message[1] = error
+    dist.broadcast_object_list(message, src=0)
+    if message[1] is not None:
+        raise message[1]
+    return message[0]
+
+
+class _GatherRows(torch.autograd.Function):
+    """All ranks' rows in rank order; backward hands each rank its own rows' gradient, times the number of ranks.
+
+    Every rank computes the same loss of the gathered rows, so the gradient of that loss with respect to them is already
+    known everywhere. The factor undoes the averaging over ranks in `DistributedDataParallel`.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor) -> Tensor:
+        sizes = [torch.zeros(1, dtype=torch.int64, device=rows.device) for _ in range(dist.get_world_size())]
+        dist.all_gather(sizes, torch.tensor([len(rows)], dtype=torch.int64, device=rows.device))
+        counts = [int(size) for size in sizes]
+        padded = rows.new_zeros((max(counts), *rows.shape[1:]))
+        padded[: len(rows)] = rows
+        parts = [torch.empty_like(padded) for _ in counts]
+        dist.all_gather(parts, padded)
+        rank = dist.get_rank()
+        ctx.place = (sum(counts[:rank]), len(rows), len(counts))
+        return torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)])
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        start, count, world_size = ctx.place
+        return gradients[0][start : start + count] * world_size
+
+
+def gather_rows(rows: Tensor) -> Tensor:
+    """The rows of the global batch, shape (global B, ...), from each rank's slice (B, ...); differentiable.
+
+    A loss of the gathered logits is the loss of the global batch whatever its normalisation is (class weights, say), just as
+    `DataParallel` computed it. Use it together with `DistributedDataParallel`, whose averaging the backward pass accounts for.
+    """
+    if not is_active():
+        return rows
+    gathered: Tensor = _GatherRows.apply(rows)  # type: ignore[no-untyped-call]
+    return gathered

@@ -1,0 +1,126 @@
+"""Checkpoints: one dictionary in the shape of the LDAM family's scripts, with what an exact continuation needs beside it."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from longtail.backbones import load_backbone_weights
+from longtail.errors import UserError
+from longtail.training.files import write_atomically
+from longtail.training.recipe import Recipe
+
+FORMAT = 1
+_BACKBONE = "backbone."
+
+
+@dataclass
+class Progress:
+    """How far a run has come; all of it goes into the checkpoint.
+
+    Args:
+        epoch: epochs completed, so also the 0-based epoch to go on with.
+        step: batches done of that epoch.
+        best: the selection score of the best evaluation so far, a fraction, or None before the first.
+        best_epoch: its 0-based epoch.
+        best_result, last_result: the test summaries of the best and the latest evaluation, as dictionaries.
+        meters: running sums of the training epoch that is under way.
+        log_sizes: bytes of each log file, by name.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    best: float | None = None
+    best_epoch: int | None = None
+    best_result: dict[str, Any] | None = None
+    last_result: dict[str, Any] | None = None
+    meters: Tensor | None = None
+    log_sizes: dict[str, int] = field(default_factory=dict)
+
+
+def pack(recipe: Recipe, optimiser: torch.optim.Optimizer, progress: Progress, identity: Mapping[str, Any]) -> bytes:
+    """The checkpoint as the bytes of a file that `torch.load` reads with `weights_only=True`.
+
+    Keys: `epoch` (the next epoch, 0-based), `state_dict` (the network's, under the originals' names), `best_acc1` (percent),
+    `optimizer`, and `longtail`: everything else.
+    """
+    state = recipe.state_dict()
+    content = {
+        "epoch": progress.epoch,
+        "state_dict": {name.removeprefix(_BACKBONE): value for name, value in state.items() if name.startswith(_BACKBONE)},
+        "best_acc1": 100 * (progress.best or 0.0),
+        "optimizer": optimiser.state_dict(),
+        "longtail": {
+            "format": FORMAT,
+            "recipe": {name: value for name, value in state.items() if not name.startswith(_BACKBONE)},
+            "progress": dict(vars(progress)),
+            "identity": dict(identity),
+        },
+    }
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    return buffer.getvalue()
+
+
+def save(content: bytes, *paths: Path) -> None:
+    """Write a packed checkpoint to each path, atomically."""
+    for path in paths:
+        write_atomically(path, content)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Read a checkpoint of ours or of an original script, onto the CPU.
+
+    Raises:
+        UserError: no file, a damaged one, one that holds more than plain data, or one without a `state_dict`.
+    """
+    if not path.is_file():
+        raise UserError(f"no checkpoint found at '{path}'")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, zipfile.BadZipFile, OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UserError(f"{path} is not a readable checkpoint (damaged, or not plain tensors): {reason[:200]}") from error
+    if not isinstance(content, dict) or not isinstance(content.get("state_dict"), dict):
+        raise UserError(f"{path} is not a checkpoint: it has no 'state_dict'")
+    ours = content.get("longtail")
+    if ours is not None and ours.get("format") != FORMAT:
+        raise UserError(f"{path} has checkpoint format {ours.get('format')}, this version reads format {FORMAT}")
+    return content
+
+
+def restore(content: Mapping[str, Any], path: Path, recipe: Recipe, optimiser: torch.optim.Optimizer) -> Progress:
+    """Load a checkpoint into a recipe and its optimiser, and return how far it had come.
+
+    A file of an original script holds the network's weights, the next epoch and the best accuracy; the optimiser then starts
+    with empty momentum, as it did there.
+
+    Raises:
+        UserError: the checkpoint belongs to another network or another method.
+    """
+    try:
+        load_backbone_weights(recipe.backbone, content["state_dict"])
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+    ours = content.get("longtail")
+    if ours is not None:
+        missing, unexpected = recipe.load_state_dict(ours["recipe"], strict=False)
+        lacking = [name for name in missing if not name.startswith(_BACKBONE)]
+        if lacking or unexpected:
+            raise UserError(f"{path} was written by another method: {', '.join([*lacking, *unexpected][:3])} do not match")
+    if "optimizer" in content:
+        try:
+            optimiser.load_state_dict(content["optimizer"])
+        except (ValueError, KeyError) as error:
+            raise UserError(f"{path} holds the state of another optimiser: {error}") from error
+    if ours is not None:
+        return Progress(**ours["progress"])
+    return Progress(epoch=int(content.get("epoch", 0)), best=float(content.get("best_acc1", 0.0)) / 100)

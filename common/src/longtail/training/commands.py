@@ -1,0 +1,29 @@
+"""How every command starts and ends: exit code 2 and a line or two for a user's mistake, 130 after Ctrl-C."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from longtail.errors import UserError
+from longtail.training.runtime import command_line
+
+
+def run_command(main: Callable[[list[str]], int | None], argv: Sequence[str] | None = None) -> None:
+    """Call `main` with the command line, `LONGTAIL_ADDOPTS` included, and leave the process with its exit code.
+
+    Args:
+        main: takes the arguments without the program's name; None counts as 0.
+        argv: the arguments; those of the process by default.
+    """
+    try:
+        code = main(command_line(sys.argv[1:] if argv is None else argv)) or 0
+    except UserError as error:
+        sys.stdout.flush()
+        print(f"{Path(sys.argv[0]).name}: error: {error}", file=sys.stderr)
+        code = 2
+    except KeyboardInterrupt:
+        code = 130
+    sys.stdout.flush()
+    sys.exit(code)

@@ -1,0 +1,121 @@
+"""Carrying out a method's stages on a data set: what every command does once it knows what to run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from longtail import distributed
+from longtail.datasets.base import LongTailData
+from longtail.datasets.factory import fingerprint
+from longtail.loading.factory import create_loader
+from longtail.loading.orders import Sequential
+from longtail.metrics import ShotThresholds
+from longtail.randomness import Randomness
+from longtail.training.devices import choose_device, make_exact
+from longtail.training.evaluation import STANDARD_THRESHOLDS
+from longtail.training.loop import Judges, fit
+from longtail.training.method import Setting
+from longtail.training.reports import Listener
+from longtail.training.run_folder import Run
+from longtail.training.runtime import RuntimeOptions
+from longtail.training.stage import Stage
+
+# what may differ between an interrupted run and its continuation
+_HOW_ONLY = {"device", "max_epochs", "resume_auto", "checkpoint_every", "progress"}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a command wants to run.
+
+    Args:
+        data: the data set.
+        build: makes the stages for a setting.
+        seed: training seed.
+        batch_size: of evaluation.
+        runtime: the shared options.
+        gpu: a paper's `--gpu`.
+        thresholds: bounds of the shot groups.
+    """
+
+    data: LongTailData
+    build: Callable[[Setting], Sequence[Stage]]
+    seed: int
+    batch_size: int
+    runtime: RuntimeOptions
+    gpu: int | None = None
+    thresholds: ShotThresholds = STANDARD_THRESHOLDS
+
+
+def execute(
+    plan: Plan,
+    open_run: Callable[[Mapping[str, Any]], Run],
+    listeners: Callable[[Run], Sequence[Listener]],
+    *,
+    log_interval: int = 50,
+    resume: Path | None = None,
+    start_epoch: int = 0,
+) -> dict[str, Any]:
+    """Run a plan's stage and return its results as plain data.
+
+    Args:
+        plan: what to run.
+        open_run: makes the run's folders, given what identifies the run.
+        listeners: makes the listeners for the run.
+        log_interval, resume, start_epoch: see `fit`.
+    """
+    started = time.perf_counter()
+    data, runtime = plan.data, plan.runtime
+    device = choose_device(runtime.device, gpu=plan.gpu)
+    make_exact(device)
+    ranks = distributed.start(device)
+    randomness = Randomness(plan.seed)
+    torch.manual_seed(randomness.integer("global"))
+    (stage,) = plan.build(Setting(device, ranks, randomness, runtime))
+
+    def judge(part: Any) -> Any:
+        return create_loader(
+            part,
+            Sequential(len(part)),
+            batch_size=plan.batch_size,
+            mean=data.mean,
+            std=data.std,
+            randomness=randomness,
+            device=device,
+            rank=ranks.rank,
+            world_size=ranks.world_size,
+        )
+
+    counts = data.class_counts
+    identity = {
+        "data": data.name,
+        "data_fingerprint": fingerprint(data),
+        "seed": plan.seed,
+        **{each.name: getattr(runtime, each.name) for each in fields(runtime) if each.name not in _HOW_ONLY},
+    }
+    run = open_run(identity)
+    results = fit(
+        stage,
+        Judges(data.train, judge(data.test), None if data.val is None else judge(data.val), plan.thresholds),
+        run,
+        runtime,
+        device=device,
+        ranks=ranks,
+        randomness=randomness,
+        listeners=listeners(run) if ranks.is_first else (),
+        log_interval=log_interval,
+        resume=resume,
+        start_epoch=start_epoch,
+        details={
+            "class_counts": counts.tolist(),
+            "parameters": sum(each.numel() for each in stage.recipe.backbone.parameters()),
+        },
+    )
+    distributed.stop()
+    return {**results, "seconds": time.perf_counter() - started}

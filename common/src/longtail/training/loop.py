@@ -1,0 +1,322 @@
+"""The one training loop. It knows how a run goes on, never which paper it runs."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from longtail.datasets.base import ImageData, Indices
+from longtail.distributed import Ranks, is_active, on_first
+from longtail.loading.base import Loader
+from longtail.metrics import ShotThresholds, Summary
+from longtail.randomness import Randomness
+from longtail.training import checkpoint
+from longtail.training.checkpoint import Progress
+from longtail.training.devices import autocast, in_memory_format
+from longtail.training.evaluation import STANDARD_THRESHOLDS, evaluate
+from longtail.training.guard import FiniteGuard
+from longtail.training.interruption import StopRequest, stop_at_batch_boundary
+from longtail.training.recipe import Clock, Recipe
+from longtail.training.reports import EpochReport, Listener, Meters
+from longtail.training.run_folder import Run
+from longtail.training.runtime import RuntimeOptions
+from longtail.training.stage import Stage
+
+
+@dataclass(frozen=True)
+class Judges:
+    """What a run is judged on.
+
+    Args:
+        train: the training set, for its class counts and names.
+        test: loader of the test set.
+        val: loader of held-out training images, or None.
+        thresholds: bounds of the shot groups.
+    """
+
+    train: ImageData
+    test: Loader
+    val: Loader | None = None
+    thresholds: ShotThresholds = STANDARD_THRESHOLDS
+
+    @property
+    def class_counts(self) -> Indices:
+        """Training images per class, int64 (C,)."""
+        return self.train.class_counts
+
+
+def fit(
+    stage: Stage,
+    judges: Judges,
+    run: Run,
+    options: RuntimeOptions,
+    *,
+    device: torch.device,
+    ranks: Ranks,
+    randomness: Randomness,
+    listeners: Sequence[Listener] = (),
+    log_interval: int = 50,
+    resume: Path | None = None,
+    start_epoch: int = 0,
+    details: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Train a stage, evaluate it, and keep its checkpoints.
+
+    Args:
+        stage: what to train.
+        judges: what to evaluate on.
+        run: where to write.
+        options: how to run.
+        device, ranks, randomness: of this process and run.
+        listeners: told about progress, on rank 0.
+        log_interval: batches between reports to the listeners.
+        resume: a checkpoint to continue from; None starts anew, or continues the run's own with `--resume-auto`.
+        start_epoch: 0-based epoch to start with, where nothing is resumed.
+        details: what else `run.json` tells.
+
+    Returns:
+        The results as plain data: the selection rule, and test summaries of the best and the last epoch.
+
+    Raises:
+        UserError: the checkpoint does not fit, the loss stopped being finite, or the run's folder cannot be written.
+    """
+    if resume is None and options.resume_auto and on_first(run.can_continue):
+        resume = run.last_checkpoint
+    progress = Progress(epoch=start_epoch)
+    if resume is not None:
+        progress = checkpoint.restore(checkpoint.read(resume), resume, stage.recipe, stage.optimiser)
+    trainer = _Trainer(stage, judges, run, options, device, ranks, randomness, listeners, log_interval, progress)
+    on_first(lambda: trainer.open_run(resume, details or {}))
+    return trainer.train()
+
+
+@dataclass
+class _Trainer:
+    stage: Stage
+    judges: Judges
+    run: Run
+    options: RuntimeOptions
+    device: torch.device
+    ranks: Ranks
+    randomness: Randomness
+    listeners: Sequence[Listener]
+    log_interval: int
+    progress: Progress
+
+    def __post_init__(self) -> None:
+        self.listeners = self.listeners if self.ranks.is_first else ()
+        self.model: nn.Module = self.stage.recipe
+        if is_active():
+            self.model = DistributedDataParallel(
+                self.stage.recipe, device_ids=[self.device] if self.device.type == "cuda" else None
+            )
+        if self.options.compile:
+            self.stage.recipe.backbone.compile()
+        self.steps = min(self.stage.train.steps, self.options.max_steps or self.stage.train.steps)
+        self.epochs = min(self.stage.epochs, self.options.max_epochs or self.stage.epochs)
+        for group in self.stage.optimiser.param_groups:
+            group.setdefault("initial_lr", group["lr"])
+
+    @property
+    def recipe(self) -> Recipe:
+        return self.stage.recipe
+
+    def open_run(self, resumed: Path | None, details: dict[str, Any]) -> None:
+        own = resumed is not None and resumed.resolve().parent == self.run.checkpoint_dir.resolve()
+        keep = self.progress.log_sizes if own else None
+        moved = self.run.begin(keep_logs=keep, details={**details, "resumed_from": str(resumed) if resumed else None})
+        for folder in moved:
+            print(f"notice: an earlier run was moved to {folder}")
+
+    def train(self) -> dict[str, Any]:
+        try:
+            with stop_at_batch_boundary() as stopping:
+                for listener in self.listeners:
+                    listener.run_started(self.progress.epoch, self.epochs)
+                for epoch in range(self.progress.epoch, self.epochs):
+                    self._train_epoch(epoch, stopping)
+            results = self._results()
+            on_first(lambda: self._finish(results))
+            return results
+        finally:
+            for listener in self.listeners:
+                listener.close()
+
+    def _clock(self, epoch: int, step: int) -> Clock:
+        return Clock(epoch, self.stage.epochs, step, self.steps, self.randomness)
+
+    def _train_epoch(self, epoch: int, stopping: StopRequest) -> None:
+        started, first = time.perf_counter(), self.progress.step
+        recipe, optimiser = self.recipe, self.stage.optimiser
+        recipe.begin_epoch(self._clock(epoch, first))
+        recipe.train()
+        rate = self._set_learning_rate(epoch)
+        meters = Meters(self.device, self.progress.meters)
+        guard = FiniteGuard(optimiser, self.device)
+        optimiser.zero_grad(set_to_none=True)
+
+        for step, batch in enumerate(islice(self.stage.train.epoch(epoch, first), self.steps - first), first):
+            meters.data_ready()
+            clock = self._clock(epoch, step)
+            torch.manual_seed(self.randomness.integer("step", epoch, step, self.ranks.rank))  # dropout and its kind
+            with autocast(self.device, self.options.precision):
+                output = self.model(in_memory_format(batch, self.options), clock)
+            window = self._window(step)
+            self._backward(output.loss / window.size, sync=window.closes)
+            guard.watch(output.loss)
+            if window.closes:
+                self._clip()
+                guard.step()
+                optimiser.zero_grad(set_to_none=True)
+            meters.add(output.loss, output.logits, output.labels)
+            meters.batch_done()
+            if step % self.log_interval == 0:
+                guard.check(clock)
+                for listener in self.listeners:
+                    listener.train_batch(meters.report(step, self.steps), clock, rate)
+            if window.closes and step + 1 < self.steps:
+                self._pause(epoch, step + 1, meters, stopping)
+        guard.check(self._clock(epoch, self.steps - 1))
+        self._end_epoch(epoch, meters, rate, time.perf_counter() - started)
+        if stopping.requested:
+            self._leave()
+
+    def _set_learning_rate(self, epoch: int) -> float:
+        factor = self.stage.schedule(epoch)
+        for group in self.stage.optimiser.param_groups:
+            group["lr"] = group["initial_lr"] * factor
+        return float(self.stage.optimiser.param_groups[0]["lr"])
+
+    def _window(self, step: int) -> _Window:
+        """The batches whose gradients are added up with this one's; the epoch's last window may be shorter."""
+        width = self.options.accumulate
+        start = step - step % width
+        size = min(width, self.steps - start)
+        return _Window(size, step == start + size - 1)
+
+    def _backward(self, loss: Tensor, *, sync: bool) -> None:
+        if isinstance(self.model, DistributedDataParallel) and not sync:
+            with self.model.no_sync():
+                loss.backward()  # type: ignore[no-untyped-call]
+        else:
+            loss.backward()  # type: ignore[no-untyped-call]
+
+    def _clip(self) -> None:
+        if self.options.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.recipe.parameters(), self.options.clip_norm)
+
+    def _pause(self, epoch: int, step: int, meters: Meters, stopping: StopRequest) -> None:
+        """Between two batches: save where that was asked for, and leave where Ctrl-C or a scheduler asked for that."""
+        every = self.options.checkpoint_every
+        if stopping.requested or (every and step % every == 0):
+            self.progress = replace(self.progress, epoch=epoch, step=step, meters=meters.sums.cpu())
+            self._save(self.run.last_checkpoint)
+            if stopping.requested:
+                self._leave()
+
+    def _leave(self) -> None:
+        print(f"stopped; {self.run.last_checkpoint} is written, --resume-auto continues from it", file=sys.stderr)
+        raise KeyboardInterrupt
+
+    def _end_epoch(self, epoch: int, meters: Meters, rate: float, seconds: float) -> None:
+        clock = self._clock(epoch, self.steps)
+        result = validation = None
+        is_best = False
+        if (epoch + 1) % self.options.eval_every == 0 or epoch + 1 == self.epochs:
+            validation = self._evaluate(self.judges.val, quiet=True) if self.judges.val is not None else None
+            result = self._evaluate(self.judges.test)
+            is_best = self._select(epoch, result, validation)
+            self.recipe.evaluated(validation or result, clock)
+        self.progress = replace(self.progress, epoch=epoch + 1, step=0, meters=None)
+        train = meters.report(self.steps - 1, self.steps)
+        report = EpochReport(clock, rate, train, seconds, result, validation, is_best, self.progress.best)
+        for listener in self.listeners:
+            listener.evaluated(report)
+        if self.ranks.is_first:
+            self._record(report)
+        names = self.run.names
+        paths = [self.run.last_checkpoint]
+        if is_best:
+            paths.insert(0, self.run.best_checkpoint)
+        if names.numbered is not None and (epoch + 1) % names.every == 0:
+            paths.insert(0, self.run.checkpoint_dir / names.numbered.format(epoch=epoch + 1))
+        self._save(*paths)
+        for listener in self.listeners:
+            listener.epoch_ended(report)
+
+    def _evaluate(self, loader: Loader, *, quiet: bool = False) -> Summary:
+        def tell(report: Any) -> None:
+            for listener in self.listeners:
+                listener.evaluation_batch(report)
+
+        return evaluate(
+            self.recipe,
+            loader,
+            self.judges.class_counts,
+            options=self.options,
+            device=self.device,
+            thresholds=self.judges.thresholds,
+            log_interval=self.log_interval,
+            on_batch=None if quiet else tell,
+        )
+
+    def _select(self, epoch: int, result: Summary, validation: Summary | None) -> bool:
+        """Note this evaluation; True where it is the best so far (strictly) by the run's selection rule."""
+        score = (validation or result).accuracy
+        is_best = self.options.select == "last" or self.progress.best is None or score > self.progress.best
+        last = {"epoch": epoch, **result.to_dict()}
+        self.progress = replace(self.progress, last_result=last)
+        if is_best:
+            self.progress = replace(self.progress, best=score, best_epoch=epoch, best_result=last)
+        return is_best
+
+    def _record(self, report: EpochReport) -> None:
+        self.run.record_metrics(
+            {
+                "epoch": report.clock.epoch,
+                "learning_rate": report.learning_rate,
+                "train_loss": report.train.loss.mean,
+                "train_top1": report.train.top1.mean,
+                "train_seconds": report.seconds,
+                "test": report.result and report.result.to_dict(),
+                "val": report.validation and report.validation.to_dict(),
+                "is_best": report.is_best,
+            }
+        )
+
+    def _save(self, *paths: Path) -> None:
+        if self.ranks.is_first:
+            self.progress = replace(self.progress, log_sizes=self.run.log_sizes())
+        on_first(
+            lambda: checkpoint.save(
+                checkpoint.pack(self.recipe, self.stage.optimiser, self.progress, self.run.identity), *paths
+            )
+        )
+
+    def _results(self) -> dict[str, Any]:
+        return {"select": self.options.select, "best": self.progress.best_result, "last": self.progress.last_result}
+
+    def _finish(self, results: dict[str, Any]) -> None:
+        self.run.finish(results)
+        best, last = (results[key] or {} for key in ("best", "last"))
+        train = self.judges.train
+        accuracies = [each.get("per_class_accuracy") or [None] * train.num_classes for each in (best, last)]
+        rows = zip(range(train.num_classes), train.class_names, train.class_counts.tolist(), *accuracies, strict=True)
+        self.run.write_per_class(("class", "name", "train_images", "accuracy_best", "accuracy_last"), list(rows))
+        for listener in self.listeners:
+            listener.run_finished(results)
+
+
+@dataclass(frozen=True)
+class _Window:
+    size: int
+    closes: bool

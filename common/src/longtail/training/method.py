@@ -1,0 +1,74 @@
+"""What a method package offers to the core, and how the core finds it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+
+from longtail.datasets.base import LongTailData
+from longtail.distributed import Ranks
+from longtail.errors import UserError
+from longtail.randomness import Randomness
+from longtail.training.runtime import RuntimeOptions
+from longtail.training.stage import Stage
+
+GROUP = "longtail.methods"
+
+MakeBackbone = Callable[[str], nn.Module]
+"""Makes the network with the named head, "linear" or "cosine", on the CPU."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Where and how stages will run: what a method needs besides the data and its own options.
+
+    Args:
+        device, ranks: of this process.
+        randomness: of the run.
+        runtime: the shared options.
+    """
+
+    device: torch.device
+    ranks: Ranks
+    randomness: Randomness
+    runtime: RuntimeOptions
+
+
+class Method(Protocol):
+    """A paper's algorithm for any data set.
+
+    name: as on the command line.
+    paper: title, venue and year.
+    options: a frozen dataclass; each field's metadata holds its flag's `help` (and `choices`), its default is the paper's.
+    """
+
+    name: str
+    paper: str
+    options: type[Any]
+
+    def build(self, data: LongTailData, backbone: MakeBackbone, options: Any, setting: Setting) -> Sequence[Stage]:
+        """The stages that train a fresh network on `data`, in order."""
+        ...
+
+
+def method_names() -> list[str]:
+    """The names of the installed methods, sorted."""
+    return sorted({each.name for each in entry_points(group=GROUP)})
+
+
+def load_method(name: str) -> Method:
+    """The installed method of that name.
+
+    Raises:
+        UserError: there is none.
+    """
+    for each in entry_points(group=GROUP):
+        if each.name == name:
+            method: Method = each.load()
+            return method
+    raise UserError(f"no method {name!r} is installed; installed: {', '.join(method_names()) or 'none'}")

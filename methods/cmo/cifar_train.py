@@ -1,0 +1,6 @@
+"""Train on CIFAR-100-LT with CMO: `python cifar_train.py --help`."""
+
+from longtail_cmo.cifar import console
+
+if __name__ == "__main__":
+    console()

@@ -1,0 +1,128 @@
+"""CMO for any data set: the method that the core finds through its entry point, and that the paper's scripts call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from longtail.datasets.base import LongTailData
+from longtail.loading.base import Loader
+from longtail.loading.factory import create_loader, training_augmentation
+from longtail.loading.orders import ClassWeighted, Order, Shuffled
+from longtail.loading.paired import Paired
+from longtail.losses import create_loss
+from longtail.training.devices import place
+from longtail.training.erm import ClassWeights
+from longtail.training.method import MakeBackbone, Setting
+from longtail.training.options import option
+from longtail.training.schedules import Schedule, stretched, stretched_epoch
+from longtail.training.stage import Stage, create_sgd
+
+from longtail_cmo.mixing import MixPlan
+from longtail_cmo.recipe import CMO
+from longtail_cmo.schedules import epochs_written_for, schedule_of
+
+LOSSES = {"CE": "ce", "LDAM": "ldam", "BS": "balanced_softmax"}
+RULES = {"None": "none", "CBReweight": "reweight", "DRW": "drw"}
+DEFERRAL = 160
+"""The epoch at which DRW starts on CIFAR."""
+
+
+@dataclass(frozen=True)
+class CMOOptions:
+    """The paper's settings; the defaults are those of its CIFAR-100-LT runs."""
+
+    loss_type: str = option("BS", "loss: cross entropy, LDAM or balanced softmax", choices=tuple(LOSSES))
+    train_rule: str = option("None", "class weights: none, effective-number weights, or those deferred", choices=tuple(RULES))
+    data_aug: str = option("CMO", "mix, or train on the same data without mixing", choices=("CMO", "vanilla"))
+    mixup_prob: float = option(0.5, "share of batches that are mixed")
+    start_data_aug: int = option(3, "mix only after this 0-based epoch")
+    end_data_aug: int = option(3, "last epochs without mixing")
+    weighted_alpha: float = option(
+        1.0, "r of the foreground sampler: an image is drawn in proportion to (images of its class)^-r"
+    )
+    beta: float = option(1.0, "the mixing ratio is drawn from Beta(beta, beta)")
+    use_randaug: bool = option(False, "strong augmentation with its own schedule")
+    epochs: int = option(200, "epochs")
+    batch_size: int = option(128, "batch size over all ranks")
+    lr: float = option(0.1, "base learning rate")
+    momentum: float = option(0.9, "SGD momentum")
+    weight_decay: float = option(2e-4, "weight decay")
+    fit_schedule: bool = option(True, "stretch the paper's fixed epochs to the epochs of this run")
+
+
+class CMOMethod:
+    """CMO as a method."""
+
+    name = "cmo"
+    paper = "Context-rich Minority Oversampling (Park et al., CVPR 2022)"
+    options = CMOOptions
+
+    def build(self, data: LongTailData, backbone: MakeBackbone, options: CMOOptions, setting: Setting) -> Sequence[Stage]:
+        """One stage."""
+        counts = data.class_counts
+        background = self._loader(data, Shuffled(len(data.train), setting.randomness), "augment", options, setting)
+        plan = None
+        train: Loader = background
+        if options.data_aug == "CMO":
+            plan = self._plan(data, background.steps, options, setting)
+            order = ClassWeighted(
+                data.train.labels, counts, options.weighted_alpha, setting.randomness, stream="foreground order"
+            )
+            foreground = self._loader(data, order, "foreground augment", options, setting)
+            train = Paired(background, foreground, plan.mixes)
+        rule = ClassWeights(RULES[options.train_rule], counts, self._fitted(DEFERRAL, options))
+        recipe = CMO(
+            backbone("cosine" if options.loss_type == "LDAM" else "linear"),
+            create_loss(LOSSES[options.loss_type], class_counts=counts),
+            rule,
+            plan,
+        )
+        place(recipe, setting.device, setting.runtime)
+        optimiser = create_sgd(recipe, lr=options.lr, momentum=options.momentum, weight_decay=options.weight_decay)
+        return [Stage(self.name, recipe, train, optimiser, self._schedule(options), options.epochs)]
+
+    @staticmethod
+    def _loader(data: LongTailData, order: Order, stream: str, options: CMOOptions, setting: Setting) -> Loader:
+        return create_loader(
+            data.train,
+            order,
+            batch_size=options.batch_size,
+            mean=data.mean,
+            std=data.std,
+            randomness=setting.randomness,
+            augmentation=training_augmentation("strong" if options.use_randaug else "standard", data.image_size),
+            stream=stream,
+            device=setting.device,
+            rank=setting.ranks.rank,
+            world_size=setting.ranks.world_size,
+        )
+
+    def _plan(self, data: LongTailData, steps: int, options: CMOOptions, setting: Setting) -> MixPlan:
+        return MixPlan(
+            setting.randomness,
+            data.image_size,
+            data.image_size,
+            steps,
+            after=self._fitted(options.start_data_aug, options),
+            before=options.epochs - self._fitted(options.end_data_aug, options),
+            probability=options.mixup_prob,
+            beta=options.beta,
+        )
+
+    @staticmethod
+    def _fitted(epoch: int, options: CMOOptions) -> int:
+        """One of the paper's fixed epochs, in this run."""
+        if not options.fit_schedule:
+            return epoch
+        return int(stretched_epoch(epoch, options.epochs, epochs_written_for(options.use_randaug)))
+
+    @staticmethod
+    def _schedule(options: CMOOptions) -> Schedule:
+        schedule = schedule_of(options.use_randaug)
+        return (
+            stretched(schedule, epochs_written_for(options.use_randaug), options.epochs) if options.fit_schedule else schedule
+        )
+
+
+METHOD = CMOMethod()
