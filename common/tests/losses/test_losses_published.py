@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-
 from longtail.losses import LDAM, BalancedSoftmax, CrossEntropy, Focal, effective_number_weights, mixed_loss
 
 COUNTS = [500, 100, 20, 5]
@@ -95,7 +94,7 @@ def test_losses_of_the_rsg_study(loss, expected):
 
 
 def descend(loss):
-    """Four steps of SGD on a linear model over CMO-mixed waves: the values of the loss on the way, and the weights at the end."""
+    """Four steps of SGD on a linear model over CMO-mixed waves: the loss values on the way, and the weights at the end."""
     weight = (0.05 * torch.cos(0.1 * torch.arange(6 * 192, dtype=torch.float64))).reshape(6, 192).requires_grad_()
     bias = torch.zeros(6, dtype=torch.float64, requires_grad=True)
     optimiser = torch.optim.SGD([weight, bias], lr=0.1, momentum=0.9, weight_decay=2e-4)
@@ -119,14 +118,30 @@ def descend(loss):
     [
         (
             CrossEntropy,
-            [1.92980888073313, 1.791487746146072, 1.8772035573658548, 2.5748672346628307]
-            + [0.46919968001905893, 3.826511810016014, 0.025635644662516596, 7.952196803105094],
+            [
+                1.92980888073313,
+                1.791487746146072,
+                1.8772035573658548,
+                2.5748672346628307,
+                0.46919968001905893,
+                3.826511810016014,
+                0.025635644662516596,
+                7.952196803105094,
+            ],
             [-0.017819019244561, -0.016402319009865, -0.028081656222665, -0.027471390215972],
         ),
         (
             BalancedSoftmax,
-            [1.2702948468825885, 4.297681479305265, 1.099409495825255, 4.950464745230658]
-            + [0.18629726953106845, 6.149202530709715, 0.00449913115473352, 9.901564052468936],
+            [
+                1.2702948468825885,
+                4.297681479305265,
+                1.099409495825255,
+                4.950464745230658,
+                0.18629726953106845,
+                6.149202530709715,
+                0.00449913115473352,
+                9.901564052468936,
+            ],
             [-0.006517645648131, -0.005618420518187, -0.019644304362966, -0.019384440527665],
         ),
     ],
