@@ -1,0 +1,86 @@
+"""Two processes on one machine (gloo) against one: the same global batches, the same weights, no sample evaluated twice."""
+
+import os
+import socket
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.multiprocessing as mp
+from toys import ToyLoader, ToyRun
+from torch import nn
+
+from longtail import distributed
+from longtail.distributed import gather_rows, ranks
+from longtail.errors import UserError
+from longtail.losses import create_loss
+from longtail.randomness import Randomness
+from longtail.training.loop import fit
+from longtail.training.recipe import Recipe, StepOutput
+from longtail.training.stage import Stage, create_sgd
+
+
+class WeightedRecipe(Recipe):
+    """A weighted mean, whose normalisation depends on all labels of the global batch."""
+
+    def __init__(self):
+        torch.manual_seed(0)
+        network = nn.Sequential(nn.Flatten(), nn.Linear(48, 16), nn.ReLU(), nn.Linear(16, 3))
+        super().__init__(network, create_loss("ce", class_counts=(24, 12, 6), weight=np.array([0.2, 1.0, 3.0])))
+
+    def forward(self, batch, clock):
+        logits = self.backbone(batch.images)
+        return StepOutput(self.loss(gather_rows(logits), gather_rows(batch.labels)), logits, batch.labels, {})
+
+
+def train(folder, place):
+    run = ToyRun(folder, epochs=3)
+    recipe = WeightedRecipe()
+    # 42 samples in batches of 9: the last batch has 6, and no batch of 9 splits evenly
+    loader = ToyLoader(42, 9, ranks=place)
+    stage = Stage("toy", recipe, loader, create_sgd(recipe, lr=0.05, momentum=0.9, weight_decay=1e-4), run.schedule, 3)
+    judges = run.judges()
+    judges.test.ranks = place
+    device = torch.device("cpu")
+    return fit(stage, judges, run.run(), run.options, device=device, ranks=place, randomness=Randomness(0)), recipe
+
+
+def process(rank, port, folder, sources):
+    sys.path[:0] = sources
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    torch.set_num_threads(1)
+    place = distributed.start(torch.device("cpu"))
+    results, recipe = train(folder, place)
+    torch.save({"results": results, "weights": recipe.backbone.state_dict()}, folder / f"rank{rank}.pt")
+    distributed.stop()
+
+
+def test_two_ranks_equal_one(tmp_path):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    alone, recipe = train(tmp_path / "alone", ranks())
+    (tmp_path / "pair").mkdir()
+    mp.spawn(process, args=(port, tmp_path / "pair", [str(Path(__file__).parent)]), nprocs=2)
+    first, second = (torch.load(tmp_path / "pair" / f"rank{rank}.pt", weights_only=True) for rank in (0, 1))
+    for name, weight in recipe.backbone.state_dict().items():
+        assert torch.equal(first["weights"][name], second["weights"][name])
+        torch.testing.assert_close(first["weights"][name], weight, rtol=1e-5, atol=1e-6)
+    for results in (first["results"], second["results"]):
+        assert results["last"]["samples"] == 21
+        assert results["last"]["per_class_accuracy"] == alone["last"]["per_class_accuracy"]
+
+
+def test_a_lone_process_is_left_alone():
+    rows = torch.arange(6.0).view(3, 2)
+    assert gather_rows(rows) is rows
+    assert ranks() == (0, 0, 1)
+    assert distributed.on_first(lambda: 5) == 5
+
+
+def test_ranks_must_be_numbers(monkeypatch):
+    monkeypatch.setenv("RANK", "one")
+    with pytest.raises(UserError, match="must be integers"):
+        ranks()
