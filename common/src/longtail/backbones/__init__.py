@@ -1,0 +1,18 @@
+"""Networks: one factory, the parameter names of the published checkpoints, and heads."""
+
+from longtail.backbones.base import Backbone
+from longtail.backbones.cifar_resnet import CifarResNet
+from longtail.backbones.factory import BACKBONES, create_backbone
+from longtail.backbones.heads import HEADS, CosineLinear, create_head
+from longtail.backbones.weights import load_backbone_weights
+
+__all__ = [
+    "BACKBONES",
+    "HEADS",
+    "Backbone",
+    "CifarResNet",
+    "CosineLinear",
+    "create_backbone",
+    "create_head",
+    "load_backbone_weights",
+]

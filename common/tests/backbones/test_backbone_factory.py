@@ -1,0 +1,66 @@
+import pytest
+import torch
+from longtail.backbones import BACKBONES, create_backbone
+from longtail.errors import UserError
+
+
+def same(first, second):
+    pairs = zip(first.state_dict().values(), second.state_dict().values(), strict=True)
+    return all(torch.equal(a, b) for a, b in pairs)
+
+
+@pytest.mark.parametrize("name", [name for name in BACKBONES if name != "resnet1202"])
+@pytest.mark.parametrize("head", ["linear", "cosine"])
+@torch.no_grad()
+def test_every_name_makes_a_network(name, head):
+    model = create_backbone(name, num_classes=7, head=head, seed=0).eval()
+    images = torch.zeros(2, 3, 8, 8)
+    assert model(images).shape == (2, 7)
+    assert model.features(images).shape == (2, model.num_features)
+
+
+def test_the_published_depths_are_there():
+    assert set(BACKBONES) >= {"resnet20", "resnet32", "resnet44", "resnet56", "resnet110", "resnet1202"}
+
+
+@pytest.mark.parametrize("head", ["linear", "cosine"])
+def test_initial_weights_are_a_function_of_the_seed(head):
+    model = create_backbone("resnet20", num_classes=7, head=head, seed=2**62)
+    torch.manual_seed(123)
+    torch.rand(5)
+    assert same(model, create_backbone("resnet20", num_classes=7, head=head, seed=2**62))
+    assert not same(model, create_backbone("resnet20", num_classes=7, head=head, seed=1))
+
+
+def test_the_callers_random_state_stays():
+    before = torch.get_rng_state()
+    create_backbone("resnet20", num_classes=7, seed=0)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_the_callers_default_device_is_not_used():
+    with torch.device("meta"):
+        model = create_backbone("resnet20", num_classes=7, seed=0)
+    assert same(model, create_backbone("resnet20", num_classes=7, seed=0))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_the_random_state_of_the_gpu_stays():
+    before = torch.cuda.get_rng_state()
+    create_backbone("resnet20", num_classes=7, seed=0)
+    assert torch.equal(torch.cuda.get_rng_state(), before)
+
+
+def test_a_wrong_name_lists_the_right_ones():
+    with pytest.raises(UserError, match="no backbone is called 'resnet33'; choose one of resnet20, resnet32,"):
+        create_backbone("resnet33", num_classes=7, seed=0)
+
+
+def test_a_wrong_head_lists_the_right_ones():
+    with pytest.raises(UserError, match="no head is called 'norm'"):
+        create_backbone("resnet20", num_classes=7, head="norm", seed=0)
+
+
+def test_no_class_is_refused():
+    with pytest.raises(UserError, match="at least one class, got 0"):
+        create_backbone("resnet20", num_classes=0, seed=0)
