@@ -16,7 +16,9 @@ Indices = npt.NDArray[np.int64]
 class Images(Protocol):
     """A sequence of images that can be narrowed to some of its members."""
 
-    def __len__(self) -> int: ...
+    def __len__(self) -> int:
+        """Number of images."""
+        ...
 
     def take(self, indices: Indices) -> Images:
         """The images at `indices`, in that order."""
@@ -34,10 +36,12 @@ class ArrayImages:
     array: npt.NDArray[np.uint8]
 
     def __post_init__(self) -> None:
+        """Raises ValueError for another type or shape."""
         if self.array.dtype != np.uint8 or self.array.ndim != 4 or self.array.shape[-1] != 3:
             raise ValueError(f"images are uint8 of shape (N, H, W, 3), got {self.array.dtype} {self.array.shape}")
 
     def __len__(self) -> int:
+        """Number of images."""
         return len(self.array)
 
     def take(self, indices: Indices) -> ArrayImages:
@@ -60,16 +64,19 @@ class ImageData:
     class_names: tuple[str, ...]
 
     def __post_init__(self) -> None:
+        """Raises ValueError for labels that do not fit the images or the classes."""
         if self.labels.dtype != np.int64 or self.labels.shape != (len(self.images),):
             raise ValueError(f"labels are int64 of shape ({len(self.images)},), got {self.labels.dtype} {self.labels.shape}")
         if len(self.labels) and not 0 <= self.labels.min() <= self.labels.max() < len(self.class_names):
             raise ValueError(f"labels lie in [0, {len(self.class_names)}), got {self.labels.min()} to {self.labels.max()}")
 
     def __len__(self) -> int:
+        """Number of images."""
         return len(self.labels)
 
     @property
     def num_classes(self) -> int:
+        """Number of classes C, with or without images."""
         return len(self.class_names)
 
     @property
@@ -106,6 +113,7 @@ class LongTailData:
 
     @property
     def num_classes(self) -> int:
+        """Number of classes C, with or without images."""
         return self.train.num_classes
 
     @property
