@@ -1,0 +1,197 @@
+"""`longtail demo`: three methods on the embedded digits, made long-tailed, compared over a few seeds in about a minute."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from longtail.cli.methods import installed_methods
+from longtail.cli.parsing import Parser, add_options, at_least, read_options
+from longtail.errors import UserError
+from longtail.training.runtime import RuntimeOptions
+
+if TYPE_CHECKING:
+    from longtail.cli.comparison import Outcome
+    from longtail.cli.jobs import Job, Source
+    from longtail.datasets.base import LongTailData
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One line of the demo's table.
+
+    Args:
+        label: what the table calls it.
+        method: an installed method's name.
+        options: the method's options that are not the demo's common ones.
+    """
+
+    label: str
+    method: str
+    options: dict[str, Any]
+
+
+CONTENDERS = (
+    Contender("cross-entropy", "erm", {"loss": "ce"}),
+    Contender("balanced softmax", "erm", {"loss": "balanced_softmax"}),
+    Contender("balanced softmax + CMO", "cmo", {"loss_type": "BS"}),
+)
+BACKBONE = "resnet20"
+IMBALANCE_FACTOR = 0.02
+EPOCHS = 60
+COMMON = {"batch_size": 32, "lr": 0.1}
+"""A small batch, since an epoch has few images."""
+MANY, FEW = 40, 10
+"""The usual 100 and 20 would leave one class in "many"."""
+
+
+def add_parser(commands: argparse._SubParsersAction[Parser]) -> None:
+    """Add the subcommand."""
+    parser = commands.add_parser(
+        "demo",
+        help="compare three methods on embedded data in a minute or two",
+        description="Train plain cross-entropy, balanced softmax and, where longtail-cmo is installed, balanced softmax with "
+        "CMO on scikit-learn's handwritten digits made long-tailed, a few seeds each, and compare them in a table and a plot. "
+        "Nothing is downloaded. Given again, the command goes on where it was interrupted.",
+    )
+    parser.add_argument(
+        "--seeds", type=at_least(1), default=3, metavar="N", help="seeds 0 to N-1 of each method (default: %(default)s)"
+    )
+    parser.add_argument("--out", default="demo", metavar="DIR", help="folder for table, plot and runs (default: %(default)s)")
+    parser.add_argument(
+        "--epochs", type=at_least(1), default=EPOCHS, metavar="N", help="epochs of each run (default: %(default)s)"
+    )
+    add_options(
+        parser.add_argument_group("longtail options"), RuntimeOptions, only=("device", "max_epochs", "max_steps", "progress")
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Train all contenders, then print and write what came out."""
+    from longtail.cli.jobs import Source
+    from longtail.training.files import make_folder
+
+    out = Path(arguments.out)
+    make_folder(out)
+    runtime = _runtime(arguments)
+    source = Source("digits", IMBALANCE_FACTOR)
+    data = source.load("", runtime)
+    installed = installed_methods()
+    present = [each for each in CONTENDERS if each.method in installed]
+    absent = [each for each in CONTENDERS if each.method not in installed]
+    _introduce(data, arguments)
+    jobs = [(each, _job(each, source, seed, arguments.epochs, runtime)) for each in present for seed in range(arguments.seeds)]
+    outcomes = _train(jobs, data, out)
+    _report(outcomes, data, arguments, out)
+    for each in absent:
+        print(f"left out: {each.label}; for it, pip install ./methods/{each.method} in a clone of longtail")
+
+
+def _runtime(arguments: argparse.Namespace) -> RuntimeOptions:
+    """The last epoch counts, so the ones before are evaluated for the curve alone; a run that is there already is continued."""
+    chosen = read_options(arguments, RuntimeOptions)
+    return replace(chosen, select="last", resume_auto=True, eval_every=max(1, arguments.epochs // 5))
+
+
+def _job(contender: Contender, source: Source, seed: int, epochs: int, runtime: RuntimeOptions) -> Job:
+    from longtail.cli.jobs import Job
+    from longtail.metrics import ShotThresholds
+    from longtail.training.method import load_method
+
+    method = load_method(contender.method)
+    options = method.options(**contender.options, **COMMON, epochs=epochs)
+    return Job(method, options, source, BACKBONE, seed, runtime, ShotThresholds(many=MANY, few=FEW))
+
+
+def _train(jobs: Sequence[tuple[Contender, Job]], data: LongTailData, out: Path) -> list[Outcome]:
+    """Carry out the jobs one after the other, with a line about each."""
+    from longtail.cli.comparison import Outcome
+    from longtail.cli.jobs import continue_or_begin, run_job
+    from longtail.training.progress import create_progress
+
+    outcomes: dict[str, Outcome] = {}
+    for number, (contender, job) in enumerate(jobs, 1):
+        folder = out / "runs" / f"{_slug(contender.label)}-seed{job.seed}"
+        try:
+            run, results = run_job(
+                job,
+                data,
+                partial(continue_or_begin, folder),
+                [create_progress(job.runtime.progress)],
+            )
+        except KeyboardInterrupt:
+            print("give the same command again to go on from here", file=sys.stderr)
+            raise
+        result, seconds = results["last"], results["seconds"]
+        outcomes.setdefault(contender.label, Outcome(contender.label)).add(job.seed, result, run.log_dir)
+        print(
+            f"[{number}/{len(jobs)}] {contender.label}, seed {job.seed}: {100 * result['accuracy']:.1f} % ({seconds:.0f} s)",
+            flush=True,
+        )
+    return list(outcomes.values())
+
+
+def _slug(label: str) -> str:
+    return "-".join(re.findall(r"\w+", label))
+
+
+def _introduce(data: LongTailData, arguments: argparse.Namespace) -> None:
+    counts = ", ".join(str(count) for count in data.class_counts)
+    print(f"Handwritten digits, made long-tailed: {counts} training images of the classes 0 to {data.num_classes - 1}.")
+    print(f"{BACKBONE}, {arguments.epochs} epochs, {arguments.seeds} seed(s) of each method.", flush=True)
+
+
+def _report(outcomes: Sequence[Outcome], data: LongTailData, arguments: argparse.Namespace, out: Path) -> None:
+    from longtail.cli.comparison import comparison_table, draw
+    from longtail.cli.output import console
+    from longtail.training.files import write_json
+
+    seeds = arguments.seeds
+    over = f"mean ± sample standard deviation over {seeds} seeds" if seeds > 1 else "one seed"
+    console().print(comparison_table(outcomes, f"Test accuracy in %, {over}"))
+    print("Every run is judged after its last epoch, so nothing was chosen on the test set.")
+    print(_groups(data))
+    numbers, plot = out / "demo.json", out / "per_class.png"
+    write_json(numbers, _numbers(outcomes, data, arguments))
+    print(f"numbers: {numbers}")
+    try:
+        draw(
+            plot, outcomes, data, title="Accuracy of each class by its size: long-tailed digits", note=over if seeds > 1 else ""
+        )
+        print(f"plot: {plot}")
+    except UserError as error:
+        print(f"no plot: {error}")
+    print(f"runs: {out / 'runs'}")
+
+
+def _groups(data: LongTailData) -> str:
+    """How many classes each shot group has, and what the groups are."""
+    from longtail.metrics import ShotThresholds
+
+    many, medium, few = (int(members.sum()) for members in ShotThresholds(many=MANY, few=FEW).groups(data.class_counts))
+    return f"many: over {MANY} training images ({many} classes), medium: {FEW} to {MANY} ({medium}), few: under {FEW} ({few})."
+
+
+def _numbers(outcomes: Sequence[Outcome], data: LongTailData, arguments: argparse.Namespace) -> dict[str, Any]:
+    return {
+        "format": 1,
+        "data": data.name,
+        "imbalance_factor": IMBALANCE_FACTOR,
+        "class_names": list(data.train.class_names),
+        "class_counts": data.class_counts.tolist(),
+        "test_images": len(data.test),
+        "shot_thresholds": {"many": MANY, "few": FEW},
+        "backbone": BACKBONE,
+        "epochs": arguments.epochs,
+        "max_epochs": arguments.max_epochs,
+        "max_steps": arguments.max_steps,
+        "judged_after": "last epoch",
+        "methods": [outcome.to_dict() for outcome in outcomes],
+    }

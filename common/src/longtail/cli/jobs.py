@@ -1,0 +1,181 @@
+"""One training run of the `longtail` command: a method on a data set, in a run folder of its own."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from longtail.backbones import create_backbone
+from longtail.datasets.base import LongTailData
+from longtail.datasets.factory import create_data
+from longtail.errors import UserError
+from longtail.metrics import ShotThresholds
+from longtail.training.execute import Plan, execute
+from longtail.training.method import Method
+from longtail.training.reports import Listener
+from longtail.training.run_folder import Run
+from longtail.training.runtime import RuntimeOptions
+
+_LONGEST_NAME = 150
+"""Characters of a run's name; file systems take 255 bytes."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Which long-tailed data set; the arguments of `create_data`.
+
+    Args:
+        data: its name.
+        imbalance_factor, profile, split_seed: how it was made long-tailed.
+    """
+
+    data: str = "digits"
+    imbalance_factor: float = 0.01
+    profile: str = "exp"
+    split_seed: int = 0
+
+    def load(self, root: str, runtime: RuntimeOptions) -> LongTailData:
+        """The data set, with images held out where the run selects on those."""
+        return create_data(
+            self.data,
+            root=root,
+            imbalance_factor=self.imbalance_factor,
+            profile=self.profile,
+            split_seed=self.split_seed,
+            holdout=runtime.val_fraction if runtime.select == "val" else None,
+        )
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be trained, and how.
+
+    Args:
+        method: the algorithm.
+        options: its options.
+        source: the data set.
+        backbone: name of the network.
+        seed: training seed.
+        runtime: the shared options.
+        thresholds: bounds of the shot groups.
+    """
+
+    method: Method
+    options: Any
+    source: Source
+    backbone: str
+    seed: int
+    runtime: RuntimeOptions
+    thresholds: ShotThresholds
+
+    def identity(self) -> dict[str, Any]:
+        """What must agree, besides what `execute` compares, for one run to be the continuation of another."""
+        thresholds = {f"shots_{name}": value for name, value in asdict(self.thresholds).items()}
+        return {
+            "method": self.method.name,
+            "backbone": self.backbone,
+            **asdict(self.source),
+            **thresholds,
+            **asdict(self.options),
+        }
+
+    def name(self, shared: Mapping[str, Any]) -> str:
+        """The run's readable name: data set, method, loss, whatever is not at its default, and the seed.
+
+        Args:
+            shared: the shared options that belong to a run's identity, by name.
+        """
+        source = self.source
+        parts = [source.data, f"if{source.imbalance_factor:g}" if source.profile != "balanced" else ""]
+        parts += [source.profile if source.profile != "exp" else "", f"split{source.split_seed}" if source.split_seed else ""]
+        parts += [self.backbone if self.backbone != DEFAULT_BACKBONE else "", self.method.name]
+        parts += _not_default(self.options)
+        parts += _not_default(self.runtime, only=shared)
+        parts += ["" if self.thresholds == ShotThresholds() else f"shots{self.thresholds.many}_{self.thresholds.few}"]
+        return _file_name([*filter(None, parts), f"seed{self.seed}"])
+
+
+DEFAULT_BACKBONE = "resnet32"
+
+
+def _not_default(options: Any, only: Mapping[str, Any] | None = None) -> list[str]:
+    """The options that differ from their defaults as short texts; a loss is always told, by its value alone."""
+    told = []
+    for each in fields(options):
+        value = getattr(options, each.name)
+        if only is not None and each.name not in only:
+            continue
+        if each.name.startswith("loss"):
+            told.append(str(value))
+        elif value != each.default and isinstance(value, bool):
+            told.append(each.name if value else f"no_{each.name}")
+        elif value != each.default:
+            told.append(f"{each.name}_{value}" if isinstance(value, str) else f"{each.name}{value}")
+    return told
+
+
+def _file_name(parts: Sequence[str]) -> str:
+    name = re.sub(r"[^\w.+-]", "_", "-".join(parts))
+    if len(name) <= _LONGEST_NAME:
+        return name
+    return f"{name[:_LONGEST_NAME]}-{hashlib.blake2b(name.encode(), digest_size=4).hexdigest()}-{parts[-1]}"
+
+
+class _Continued(Run):
+    def can_continue(self) -> bool:
+        try:
+            return super().can_continue()
+        except UserError:
+            return False
+
+
+def continue_or_begin(folder: Path, name: str, identity: Mapping[str, Any]) -> Run:  # noqa: ARG001 - the name is for `open_run`
+    """A run in this folder: the one that is there if it had the same settings, else a new one, which sets that aside."""
+    return _Continued(folder, folder, identity=identity)
+
+
+def run_job(
+    job: Job,
+    data: LongTailData,
+    open_run: Callable[[str, Mapping[str, Any]], Run],
+    listeners: Sequence[Listener],
+    *,
+    log_interval: int = 50,
+) -> tuple[Run, dict[str, Any]]:
+    """Carry out a job.
+
+    Args:
+        job: what to train.
+        data: the job's data set.
+        open_run: makes the run from the job's name and from what identifies it.
+        listeners: told about progress.
+        log_interval: batches between reports to the listeners.
+
+    Returns:
+        The run, and the results of `execute`.
+    """
+    opened: list[Run] = []
+
+    def open_named(shared: Mapping[str, Any]) -> Run:
+        opened.append(open_run(job.name(shared), {**shared, **job.identity()}))
+        return opened[0]
+
+    plan = Plan(
+        data=data,
+        build=lambda setting: job.method.build(
+            data,
+            lambda head: create_backbone(job.backbone, num_classes=data.num_classes, head=head, seed=job.seed),
+            job.options,
+            setting,
+        ),
+        seed=job.seed,
+        batch_size=getattr(job.options, "batch_size", 128),
+        runtime=job.runtime,
+        thresholds=job.thresholds,
+    )
+    results = execute(plan, open_named, lambda run: listeners, log_interval=log_interval)  # noqa: ARG005 - the seam
+    return opened[0], results

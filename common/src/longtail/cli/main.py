@@ -1,0 +1,29 @@
+"""Entry point of the `longtail` command."""
+
+from __future__ import annotations
+
+from longtail import __version__
+from longtail.cli import data, demo, methods, train
+from longtail.cli.parsing import Parser
+from longtail.training.commands import run_command
+
+
+def create_parser() -> Parser:
+    """The parser of `longtail` and its subcommands."""
+    parser = Parser(prog="longtail", description="Long-tailed image classification: published methods on one core.")
+    parser.add_argument("--version", action="version", version=f"longtail {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for each in (demo, methods, train, data):
+        each.add_parser(commands)
+    return parser
+
+
+def dispatch(argv: list[str]) -> None:
+    """Carry out a command line."""
+    arguments = create_parser().parse_args(argv)
+    arguments.run(arguments)
+
+
+def main() -> None:
+    """Run as a program."""
+    run_command(dispatch)

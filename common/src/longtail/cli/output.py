@@ -1,0 +1,45 @@
+"""What the subcommands print."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+_PIPE_WIDTH = 100
+"""A pipe has no width, and the 80 that rich takes for one folds tables."""
+
+
+def console() -> Console:
+    """Standard output, with colours where it is a terminal and `NO_COLOR` is not set."""
+    from rich.console import Console
+
+    known = sys.stdout.isatty() or "COLUMNS" in os.environ
+    return Console(width=None if known else _PIPE_WIDTH, highlight=False)
+
+
+def table(*columns: str, title: str | None = None, numbers: bool = False) -> Table:
+    """An empty table.
+
+    Args:
+        columns: headings.
+        title: above it.
+        numbers: all columns but the first are flush right.
+    """
+    from rich import box
+    from rich.table import Table
+
+    made = Table(*columns, box=box.SIMPLE, title=title, title_justify="left", title_style="bold")
+    if numbers:
+        for column in made.columns[1:]:
+            column.justify = "right"
+    return made
+
+
+def percent(share: float | None) -> str:
+    """A fraction as percent with one decimal; `absent` for None."""
+    return "absent" if share is None else f"{100 * share:.1f}"

@@ -1,0 +1,114 @@
+"""The parser of the `longtail` command, and command-line options made from dataclasses."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import types
+import typing
+from collections.abc import Callable, Collection
+from dataclasses import fields
+from typing import Any, NoReturn, TypeVar
+
+from longtail.errors import UserError
+
+Options = TypeVar("Options")
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose complaints are short, and whose flags are never abbreviated, so that a new flag breaks no old command."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**{"allow_abbrev": False, **settings})
+
+    def error(self, message: str) -> NoReturn:
+        """Raises UserError."""
+        raise UserError(f"{message}\nsee {self.prog} --help")
+
+
+def at_least(least: int) -> Callable[[str], int]:
+    """The type of an argument that is an integer from `least` on."""
+
+    def convert(text: str) -> int:
+        value = int(text)
+        if value < least:
+            raise argparse.ArgumentTypeError(f"must be at least {least}, got {value}")
+        return value
+
+    convert.__name__ = "integer"  # argparse names the type where the text is no number at all
+    return convert
+
+
+def between(least: float, most: float = math.inf, *, least_excluded: bool = False) -> Callable[[str], float]:
+    """The type of an argument that is a finite number in [`least`, `most`]."""
+    low = f"greater than {least:g}" if least_excluded else f"at least {least:g}"
+    wanted = low if most == math.inf else f"{low} and at most {most:g}"
+
+    def convert(text: str) -> float:
+        value = float(text)
+        too_low = value <= least if least_excluded else value < least
+        if not math.isfinite(value) or too_low or value > most:
+            raise argparse.ArgumentTypeError(f"must be {wanted}, got {text}")
+        return value
+
+    convert.__name__ = "number"
+    return convert
+
+
+_HOUSE_WORDS: dict[str, Callable[[str], Any]] = {
+    "epochs": at_least(1),
+    "batch_size": at_least(1),
+    "lr": between(0, least_excluded=True),
+    "momentum": between(0, 1),
+    "weight_decay": between(0),
+}
+"""What every method's option of this name may be."""
+
+
+def add_options(group: argparse._ArgumentGroup, options: type[Any], *, only: Collection[str] | None = None) -> None:
+    """Add a flag for each field of a frozen options dataclass.
+
+    A field `some_name` becomes `--some-name`, a boolean one also `--no-some-name`. The field's metadata holds `help` and
+    whatever else `add_argument` takes; its annotation gives the type where the metadata does not.
+
+    Args:
+        group: where the flags go.
+        options: the dataclass; every field has a default.
+        only: names of the fields to offer; None offers all.
+
+    Raises:
+        TypeError: a field's annotation is none that a flag can be made of.
+    """
+    annotations = typing.get_type_hints(options)
+    for each in fields(options):
+        if only is not None and each.name not in only:
+            continue
+        argument: dict[str, Any] = {"help": "", **each.metadata}
+        kind = _without_none(annotations[each.name])
+        if kind is bool:
+            argument["action"] = argparse.BooleanOptionalAction
+        elif "type" not in argument:
+            argument["type"] = _HOUSE_WORDS.get(each.name) or _plain(kind, each.name)
+        if "choices" not in argument and kind is not bool:
+            argument.setdefault("metavar", {int: "N", float: "X"}.get(kind, each.name.upper()))
+        if each.default is not None:
+            argument["help"] += " (default: %(default)s)"
+        group.add_argument(f"--{each.name.replace('_', '-')}", default=each.default, **argument)
+
+
+def read_options(arguments: argparse.Namespace, options: type[Options]) -> Options:
+    """The dataclass out of parsed arguments; fields that no flag was made for keep their defaults."""
+    names = {each.name for each in fields(options)}  # type: ignore[arg-type]
+    return options(**{name: value for name, value in vars(arguments).items() if name in names})
+
+
+def _without_none(annotation: Any) -> Any:
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        (annotation,) = (each for each in typing.get_args(annotation) if each is not type(None))
+    return annotation
+
+
+def _plain(kind: Any, name: str) -> Any:
+    if kind not in (int, float, str):
+        raise TypeError(f"no flag can be made of field {name!r}: {kind} is not bool, int, float or str")
+    return kind

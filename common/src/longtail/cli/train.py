@@ -1,0 +1,154 @@
+"""`longtail train METHOD`: train any installed method on a data set."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from longtail.cli.methods import installed_methods
+from longtail.cli.output import console, percent, table
+from longtail.cli.parsing import Parser, add_options, at_least, read_options
+from longtail.training.runtime import RuntimeOptions, add_runtime_options
+
+if TYPE_CHECKING:
+    from longtail.cli.jobs import Job
+    from longtail.training.method import Method
+
+
+def add_parser(commands: argparse._SubParsersAction[Parser]) -> None:
+    """Add the subcommand; a method's own options are parsed later, since they take loading the method."""
+    names = list(installed_methods())
+    parser = commands.add_parser(
+        "train",
+        help="train a method on a data set",
+        usage="longtail train METHOD [options]",
+        description="Train an installed method on a long-tailed data set.",
+        epilog="longtail train METHOD --help shows the options, the method's own among them.",
+    )
+    parser.add_argument("method", metavar="METHOD", choices=names, help=", ".join(names))
+    # Python before 3.13 would name it among the required ones
+    parser.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS).required = False
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Train as the rest of the command line says, and print the results."""
+    from longtail.cli.jobs import run_job
+    from longtail.distributed import ranks
+    from longtail.training.method import load_method
+    from longtail.training.progress import create_progress
+    from longtail.training.run_folder import Run
+
+    method = load_method(arguments.method)
+    parsed = create_method_parser(method).parse_args(arguments.rest)
+    job = read_job(method, parsed)
+    data = job.source.load(parsed.root, job.runtime)
+
+    def open_run(name: str, identity: Mapping[str, Any]) -> Run:
+        folder = Path("runs") / name if parsed.out is None else Path(parsed.out)
+        return Run(folder, folder, identity=identity)
+
+    finished, results = run_job(
+        job,
+        data,
+        open_run,
+        [create_progress(job.runtime.progress, without_terminal="plain")],
+        log_interval=parsed.log_interval,
+    )
+    if ranks().is_first:
+        report(job, results, finished.log_dir)
+
+
+def create_method_parser(method: Method) -> Parser:
+    """The parser of what follows `longtail train METHOD`."""
+    from longtail.backbones import BACKBONES
+    from longtail.cli.jobs import DEFAULT_BACKBONE
+    from longtail.datasets.factory import DATASETS
+    from longtail.datasets.splits import PROFILES
+    from longtail.metrics import ShotThresholds
+
+    shots = ShotThresholds()
+    parser = Parser(prog=f"longtail train {method.name}", description=method.paper)
+    group = parser.add_argument_group("data")
+    group.add_argument("--data", choices=DATASETS, default="digits", help="data set (default: %(default)s)")
+    group.add_argument("--root", default="data", metavar="DIR", help="folder of the data set's files (default: %(default)s)")
+    group.add_argument(
+        "--imbalance-factor",
+        type=float,
+        default=0.01,
+        metavar="X",
+        help='smallest class / largest class; 0.01 is the papers\' "IF 100" (default: %(default)s)',
+    )
+    group.add_argument("--profile", choices=PROFILES, default="exp", help="how class sizes fall (default: %(default)s)")
+    group.add_argument(
+        "--split-seed", type=at_least(0), default=0, metavar="N", help="which images the classes keep (default: %(default)s)"
+    )
+    group = parser.add_argument_group("run")
+    group.add_argument("--backbone", choices=BACKBONES, default=DEFAULT_BACKBONE, help="network (default: %(default)s)")
+    group.add_argument("--seed", type=at_least(0), default=0, metavar="N", help="training seed (default: %(default)s)")
+    group.add_argument(
+        "--out", metavar="DIR", help="run folder (default: runs/ and a name made of data, method, options, seed)"
+    )
+    group.add_argument(
+        "--thresholds",
+        type=at_least(0),
+        nargs=2,
+        default=(shots.many, shots.few),
+        metavar=("MANY", "FEW"),
+        help="many-shot classes have more training images than MANY, few-shot ones fewer than FEW "
+        f"(default: {shots.many} {shots.few})",
+    )
+    group.add_argument(
+        "--log-interval", type=at_least(1), default=50, metavar="N", help="batches between updates (default: %(default)s)"
+    )
+    add_options(parser.add_argument_group(f"{method.name} options", method.paper), method.options)
+    add_runtime_options(parser)
+    return parser
+
+
+def read_job(method: Method, parsed: argparse.Namespace) -> Job:
+    """What the parsed arguments of `create_method_parser` ask for."""
+    from longtail.cli.jobs import Job, Source
+    from longtail.metrics import ShotThresholds
+
+    many, few = parsed.thresholds
+    return Job(
+        method=method,
+        options=read_options(parsed, method.options),
+        source=Source(**{each.name: getattr(parsed, each.name) for each in fields(Source)}),
+        backbone=parsed.backbone,
+        seed=parsed.seed,
+        runtime=RuntimeOptions.from_arguments(parsed),
+        thresholds=ShotThresholds(many=many, few=few),
+    )
+
+
+_COLUMNS = {
+    "all": "accuracy",
+    "many": "many",
+    "medium": "medium",
+    "few": "few",
+    "balanced": "balanced_accuracy",
+    "macro-F1": "macro_f1",
+}
+_SELECTION = {
+    "test": "best epoch chosen on the test set, as the papers did; --select val or --select last avoids that",
+    "val": "best epoch chosen on held-out training images",
+    "last": "nothing was selected: best is the last epoch",
+}
+
+
+def report(job: Job, results: dict[str, Any], folder: Path) -> None:
+    """Print the test results of the best and the last epoch, and where the run lies."""
+    shown = table("", "epoch", *_COLUMNS, title=f"{job.method.name} on {job.source.data}: test accuracy in %", numbers=True)
+    for label in ("best", "last"):
+        result = results[label]
+        shown.add_row(label, str(result["epoch"] + 1), *(percent(result[key]) for key in _COLUMNS.values()))
+    console().print(shown)
+    many, few = job.thresholds.many, job.thresholds.few
+    print(f"many: more than {many} training images, few: fewer than {few}; balanced: mean over classes")
+    print(_SELECTION[results["select"]])
+    print(f"run folder: {folder}")

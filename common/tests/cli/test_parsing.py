@@ -1,0 +1,127 @@
+"""Flags made from dataclasses, and how the parser complains."""
+
+import argparse
+from dataclasses import dataclass, fields
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from longtail.cli.parsing import Parser, add_options, at_least, between, read_options
+from longtail.errors import UserError
+from longtail.training.erm import ERMOptions
+from longtail.training.options import option
+from longtail.training.runtime import RuntimeOptions
+
+
+@dataclass(frozen=True)
+class Example:
+    """One field of every kind."""
+
+    epochs: int = option(5, "epochs")
+    lr: float = option(0.1, "rate")
+    loss_type: str = option("CE", "loss", choices=("CE", "BS"))
+    tag: str = option("", "free text")
+    mixes: bool = option(True, "mixing")
+    strong: bool = option(False, "strength")
+    limit: int | None = option(None, "limit")
+    share: float = option(0.5, "share", type=between(0, 1))
+
+
+def parser(options=Example, **settings):
+    made = Parser(prog="longtail test")
+    add_options(made.add_argument_group("method options"), options, **settings)
+    return made
+
+
+def words_of(options):
+    """The command line that asks for these options."""
+    words = []
+    for each in fields(options):
+        flag, value = "--" + each.name.replace("_", "-"), getattr(options, each.name)
+        if isinstance(value, bool):
+            words.append(flag if value else flag.replace("--", "--no-", 1))
+        elif value is not None:
+            words.append(f"{flag}={value}")
+    return words
+
+
+@pytest.mark.parametrize("options", [Example, ERMOptions, RuntimeOptions])
+def test_without_flags_the_defaults_hold(options):
+    assert read_options(parser(options).parse_args([]), options) == options()
+
+
+@given(
+    st.builds(
+        Example,
+        epochs=st.integers(1, 10**6),
+        lr=st.floats(1e-12, 1e12),
+        loss_type=st.sampled_from(["CE", "BS"]),
+        tag=st.text(st.characters(codec="ascii", categories=["L", "N"])),
+        mixes=st.booleans(),
+        strong=st.booleans(),
+        limit=st.none() | st.integers(),
+        share=st.floats(0, 1),
+    )
+)
+@settings(derandomize=True, deadline=None, max_examples=50)
+def test_options_survive_the_way_through_the_command_line(options):
+    assert read_options(parser().parse_args(words_of(options)), Example) == options
+
+
+def test_every_loss_option_of_plain_training_is_a_flag():
+    options = ERMOptions(loss="ldam", train_rule="drw", order="class_aware", epochs=7, schedule="cosine", augmentation="none")
+    assert read_options(parser(ERMOptions).parse_args(words_of(options)), ERMOptions) == options
+
+
+def test_help_shows_defaults_and_choices():
+    text = parser().format_help()
+    assert "--epochs N" in text
+    assert "(default: 5)" in text
+    assert "{CE,BS}" in text
+    assert "--mixes, --no-mixes" in text
+
+
+def test_only_the_named_fields_are_offered():
+    made = parser(only=("epochs",))
+    assert read_options(made.parse_args(["--epochs", "9"]), Example) == Example(epochs=9)
+    with pytest.raises(UserError, match="unrecognized arguments: --lr"):
+        made.parse_args(["--lr", "1"])
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--epochs 0", "--epochs: must be at least 1, got 0"),
+        ("--epochs 1.5", "--epochs: invalid integer value: '1.5'"),
+        ("--lr 0", "--lr: must be greater than 0, got 0"),
+        ("--lr nan", "--lr: must be greater than 0, got nan"),
+        ("--lr inf", "--lr: must be greater than 0, got inf"),
+        ("--lr fast", "--lr: invalid number value: 'fast'"),
+        ("--share 1.5", "--share: must be at least 0 and at most 1, got 1.5"),
+        ("--loss-type XE", "--loss-type: invalid choice: 'XE'"),
+        ("--epoch 3", "unrecognized arguments: --epoch 3"),
+    ],
+)
+def test_complaints_are_two_lines_that_name_the_flag(words, message):
+    with pytest.raises(UserError) as error:
+        parser().parse_args(words.split())
+    assert message in str(error.value)
+    assert str(error.value).splitlines()[1:] == ["see longtail test --help"]
+
+
+def test_ranges():
+    assert [at_least(0)("0"), between(0)("0"), between(0, 1)("1")] == [0, 0.0, 1.0]
+    for convert, text in [(at_least(0), "-1"), (between(0), "-0.1"), (between(0, 1, least_excluded=True), "0")]:
+        with pytest.raises(argparse.ArgumentTypeError, match="must be"):
+            convert(text)
+
+
+def test_a_field_that_no_flag_can_express_is_refused():
+    @dataclass(frozen=True)
+    class Odd:
+        """A field of an unknown kind."""
+
+        sizes: bytes = option(b"", "sizes")
+
+    with pytest.raises(TypeError, match="sizes"):
+        parser(Odd)
