@@ -9,6 +9,7 @@ import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,6 @@ from longtail.errors import UserError
 MEAN = (0.4914, 0.4822, 0.4465)
 STD = (0.2023, 0.1994, 0.2010)
 """CIFAR-10's normalisation, which the long-tail papers use for CIFAR-100 as well."""
-
 
 logger = logging.getLogger(__name__)
 
@@ -152,7 +152,7 @@ def _find(name: str, archive: Archive, root: Path, download: bool) -> Path:
 def _wanted(name: str, archive: Archive, root: Path) -> str:
     return (
         f"Expected: {root / archive.folder}/ with {', '.join(archive.files)}, or {root / archive.tar}.\n"
-        f"To rehearse on fake data: longtail data fake --layout {name} --out {root}"
+        f"To rehearse on fake data: longtail data fake {name} --out {root}"
     )
 
 
@@ -163,7 +163,9 @@ def _unpack(archive: Archive, root: Path) -> None:
     from torchvision.datasets.utils import extract_archive  # type: ignore[import-untyped]
 
     try:
-        extract_archive(str(tar), str(root))
+        with TemporaryDirectory(prefix=".unpack-", dir=root) as private:
+            extract_archive(str(tar), private)
+            _move_in(Path(private) / archive.folder, root)
     except OSError as error:
         raise UserError(f"cannot unpack {tar}: {error}") from error
 
@@ -173,12 +175,22 @@ def _download(name: str, archive: Archive, root: Path) -> None:
 
     url = getattr(datasets, archive.torchvision_class).url
     try:
-        datasets.utils.download_and_extract_archive(url, str(root), filename=archive.tar, md5=archive.tar_md5)
+        root.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=".download-", dir=root) as private:
+            datasets.utils.download_and_extract_archive(url, private, filename=archive.tar, md5=archive.tar_md5)
+            _move_in(Path(private) / archive.folder, root)
     except (OSError, RuntimeError) as error:
-        # A half-written file would be taken for a damaged archive by the next run.
-        (root / archive.tar).unlink(missing_ok=True)
         reason = f"{archive.title} is not in {root}, and downloading it failed ({error})"
         raise UserError(f"{reason}. {_wanted(name, archive, root)}") from error
+
+
+def _move_in(folder: Path, root: Path) -> None:
+    """Puts a complete folder into the root at once: no other process, and no run after a kill, ever meets half of it."""
+    try:
+        folder.rename(root / folder.name)
+    except OSError:
+        if not (root / folder.name).is_dir():  # if it is there, another rank was faster
+            raise
 
 
 @dataclass

@@ -115,8 +115,8 @@ def _is_there(target: Path, settings: dict[str, Any]) -> bool:
     if not target.is_dir() or all(entry.name == _PARTIAL for entry in target.iterdir()):
         return False
     try:
-        marker = json.loads((target / MARKER).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        marker = dict(json.loads((target / MARKER).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
         raise UserError(
             f"{target} is not empty and not fake data of ours; choose another folder, so that nothing is lost"
         ) from None
