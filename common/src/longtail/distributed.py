@@ -102,7 +102,8 @@ class _GatherRows(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         start, count, world_size = ctx.place
-        return gradients[0][start : start + count] * world_size
+        mine: Tensor = gradients[0][start : start + count]
+        return mine * world_size
 
 
 def gather_rows(rows: Tensor) -> Tensor:
@@ -113,5 +114,5 @@ def gather_rows(rows: Tensor) -> Tensor:
     """
     if not is_active():
         return rows
-    gathered: Tensor = _GatherRows.apply(rows)  # type: ignore[no-untyped-call]
+    gathered: Tensor = _GatherRows.apply(rows)
     return gathered

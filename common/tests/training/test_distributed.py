@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 import torch.multiprocessing as mp
-from toys import ToyLoader, ToyRun
 from torch import nn
+from toys import ToyLoader, ToyRun
 
 from longtail import distributed
 from longtail.distributed import gather_rows, ranks
@@ -49,7 +49,13 @@ def train(folder, place):
 
 def process(rank, port, folder, sources):
     sys.path[:0] = sources
-    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    os.environ |= {
+        "RANK": str(rank),
+        "LOCAL_RANK": str(rank),
+        "WORLD_SIZE": "2",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+    }
     torch.set_num_threads(1)
     place = distributed.start(torch.device("cpu"))
     results, recipe = train(folder, place)

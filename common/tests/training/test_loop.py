@@ -6,9 +6,10 @@ import signal
 
 import pytest
 import torch
+from toys import COUNTS, ToyRun
+
 from longtail.errors import UserError
 from longtail.training.reports import Listener
-from toys import COUNTS, ToyRun
 
 
 def same(first, second):

@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from torch import nn
+
 from longtail.datasets.base import ArrayImages, ImageData
 from longtail.distributed import Ranks, gather_rows
 from longtail.loading.base import Batch
@@ -14,7 +16,6 @@ from longtail.training.recipe import Recipe, StepOutput
 from longtail.training.run_folder import CheckpointNames, Run
 from longtail.training.runtime import RuntimeOptions
 from longtail.training.stage import Stage, create_sgd
-from torch import nn
 
 CLASSES = 3
 COUNTS = (24, 12, 6)

@@ -6,6 +6,8 @@ import functools
 import numpy as np
 import pytest
 import torch
+from torch import nn
+
 from longtail.loading.base import Batch
 from longtail.losses import create_loss
 from longtail.metrics import ClassificationCounts, summarise
@@ -17,7 +19,6 @@ from longtail_cmo.logs import elapsed, groups_line
 from longtail_cmo.mixing import MixPlan, centred_box, draw_box
 from longtail_cmo.recipe import CMO
 from longtail_cmo.schedules import CIFAR, cifar_strong
-from torch import nn
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from longtail.datasets.base import Indices, LongTailData
 from longtail.distributed import gather_rows
 from longtail.loading.base import Batch
-from longtail.loading.factory import create_loader, training_augmentation
+from longtail.loading.factory import create_loader
 from longtail.loading.orders import ClassAware, ClassWeighted, Order, Shuffled
+from longtail.loading.presets import create_augmentation
 from longtail.losses import LOSSES, DeferredReweighting, Loss, WeightedLoss, create_loss, effective_number_weights
 from longtail.training.devices import place
 from longtail.training.method import MakeBackbone, Setting
@@ -128,7 +129,7 @@ class ERM:
             mean=data.mean,
             std=data.std,
             randomness=setting.randomness,
-            augmentation=training_augmentation(options.augmentation, data.image_size),
+            augmentation=create_augmentation(options.augmentation, data.image_size),
             device=setting.device,
             rank=setting.ranks.rank,
             world_size=setting.ranks.world_size,

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from longtail.errors import UserError
 from longtail.training.commands import run_command
-
 from longtail_cmo.flags import create_parser, run_name
 
 if TYPE_CHECKING:
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from longtail.training.reports import Listener
     from longtail.training.run_folder import Run
     from longtail.training.runtime import RuntimeOptions
-
     from longtail_cmo.method import CMOOptions
 
 DESCRIPTION = "Train on CIFAR-100-LT with CMO (Park et al., CVPR 2022)."
@@ -74,7 +72,6 @@ def train(args: argparse.Namespace, runtime: RuntimeOptions) -> dict[str, Any]:
     from longtail.backbones import create_backbone
     from longtail.datasets.factory import create_data
     from longtail.training.execute import Plan, execute
-
     from longtail_cmo.method import METHOD
 
     seed = args.seed or 0
@@ -150,7 +147,6 @@ def listeners(args: argparse.Namespace, runtime: RuntimeOptions, run: Run) -> Se
     """The paper's lines and files, TensorBoard, and a live bar on a terminal."""
     from longtail.training.progress import create_progress
     from longtail.training.tensorboard import TensorBoardLog
-
     from longtail_cmo.logs import PaperLog
 
     return [

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from longtail.datasets.base import LongTailData
-from longtail.loading.base import Loader
-from longtail.loading.factory import create_loader, training_augmentation
+from longtail.loading.base import Loader, RandomAccessLoader
+from longtail.loading.factory import create_loader
 from longtail.loading.orders import ClassWeighted, Order, Shuffled
 from longtail.loading.paired import Paired
+from longtail.loading.presets import create_augmentation
 from longtail.losses import create_loss
 from longtail.training.devices import place
 from longtail.training.erm import ClassWeights
@@ -17,7 +18,6 @@ from longtail.training.method import MakeBackbone, Setting
 from longtail.training.options import option
 from longtail.training.schedules import Schedule, stretched, stretched_epoch
 from longtail.training.stage import Stage, create_sgd
-
 from longtail_cmo.mixing import MixPlan
 from longtail_cmo.recipe import CMO
 from longtail_cmo.schedules import epochs_written_for, schedule_of
@@ -83,7 +83,7 @@ class CMOMethod:
         return [Stage(self.name, recipe, train, optimiser, self._schedule(options), options.epochs)]
 
     @staticmethod
-    def _loader(data: LongTailData, order: Order, stream: str, options: CMOOptions, setting: Setting) -> Loader:
+    def _loader(data: LongTailData, order: Order, stream: str, options: CMOOptions, setting: Setting) -> RandomAccessLoader:
         return create_loader(
             data.train,
             order,
@@ -91,7 +91,7 @@ class CMOMethod:
             mean=data.mean,
             std=data.std,
             randomness=setting.randomness,
-            augmentation=training_augmentation("strong" if options.use_randaug else "standard", data.image_size),
+            augmentation=create_augmentation("strong" if options.use_randaug else "standard", data.image_size),
             stream=stream,
             device=setting.device,
             rank=setting.ranks.rank,

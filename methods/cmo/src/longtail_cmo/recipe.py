@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from torch import nn
+
 from longtail.distributed import gather_rows
 from longtail.loading.base import Batch
 from longtail.losses import Loss, mixed_loss
 from longtail.training.erm import ClassWeights, PlainTraining
 from longtail.training.recipe import Clock, StepOutput
-from torch import nn
-
 from longtail_cmo.mixing import MixPlan
 
 
