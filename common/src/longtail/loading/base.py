@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple, Protocol
 
 from torch import Tensor
@@ -22,7 +22,7 @@ class Batch(NamedTuple):
     labels: Tensor
     indices: Tensor
     size: int
-    partner: Batch | None = None  # type: ignore[misc]
+    partner: Batch | None = None
 
 
 class Loader(Protocol):
@@ -35,4 +35,12 @@ class Loader(Protocol):
 
     def epoch(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
         """The batches of an epoch from `first_step` on; a pure function of its arguments."""
+        ...
+
+
+class RandomAccessLoader(Loader, Protocol):
+    """A loader that can leave out steps of an epoch without computing them."""
+
+    def batches(self, epoch: int, steps: Iterable[int]) -> Iterator[Batch]:
+        """The batches of these steps of an epoch, in the order of `steps`; the same ones that `epoch` yields."""
         ...

@@ -1,0 +1,214 @@
+"""Augmentations that choose, mirror or erase a part of the image."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from longtail.datasets.base import Indices
+from longtail.loading.augment import Draws, SameSize, Size
+from longtail.loading.resample import resize_boxes
+from longtail.loading.rows import change_all, change_rows
+from longtail.loading.transfer import to_device
+
+
+class RandomCrop:
+    """A square cut from the padded image at a uniform place.
+
+    Args:
+        size: side of the square in pixels.
+        padding: pixels added on every side before.
+        mode: what the padding shows: "zeros" (black) or "reflect" (the image mirrored at its border pixels).
+    """
+
+    def __init__(self, size: int, padding: int = 0, mode: Literal["zeros", "reflect"] = "zeros") -> None:
+        if mode not in ("zeros", "reflect"):
+            raise ValueError(f"a crop is padded with 'zeros' or 'reflect', got {mode!r}")
+        self.size = size
+        self.padding = padding
+        self.mode = mode
+
+    def output_size(self, size: Size) -> Size:
+        """The square's size; a ValueError if the padded image is smaller than that or cannot be mirrored that far."""
+        if min(size) + 2 * self.padding < self.size:
+            raise ValueError(f"cannot cut {self.size} x {self.size} pixels from images of {size} padded by {self.padding}")
+        if self.mode == "reflect" and self.padding >= min(size):
+            raise ValueError(f"cannot mirror {self.padding} pixels of images of {size}")
+        return self.size, self.size
+
+    def draw(self, rng: np.random.Generator, count: int, size: Size) -> Draws:
+        """The squares' first rows and columns in the padded image."""
+        self.output_size(size)
+        free_rows, free_columns = (side + 2 * self.padding - self.size + 1 for side in size)
+        return Draws({"top": rng.integers(free_rows, size=count), "left": rng.integers(free_columns, size=count)})
+
+    def apply(self, images: Tensor, draws: Draws) -> Tensor:
+        """The squares."""
+        padded = _pad(images, self.padding, self.mode) if self.padding else images
+        cut = _cut_on_host if images.device.type == "cpu" else _cut
+        return cut(padded, draws.values["top"], draws.values["left"], self.size)
+
+
+def _pad(images: Tensor, padding: int, mode: str) -> Tensor:
+    batch, height, width, _ = images.shape
+    padded = images.new_zeros((batch, height + 2 * padding, width + 2 * padding, 3))
+    padded[:, padding:-padding, padding:-padding] = images
+    if mode == "reflect":
+        for axis in (1, 2):
+            last = padded.shape[axis] - 1
+            for step in range(1, padding + 1):
+                padded.select(axis, padding - step).copy_(padded.select(axis, padding + step))
+                padded.select(axis, last - padding + step).copy_(padded.select(axis, last - padding - step))
+    return padded
+
+
+def _cut_on_host(padded: Tensor, top: Indices, left: Indices, size: int) -> Tensor:
+    """A loop over the images: copying lines beats any vectorised indexing of three-byte pixels by a factor of three."""
+    source = padded.numpy().reshape(*padded.shape[:2], -1)
+    squares = np.empty((len(source), size, size * 3), dtype=np.uint8)
+    for square, lines, y, x in zip(squares, source, top.tolist(), (3 * left).tolist(), strict=True):
+        square[...] = lines[y : y + size, x : x + 3 * size]
+    return torch.from_numpy(squares.reshape(-1, size, size, 3))
+
+
+def _cut(padded: Tensor, top: Indices, left: Indices, size: int) -> Tensor:
+    batch, height, width, _ = padded.shape
+    first = to_device((np.arange(batch) * height + top) * width + left, padded.device)
+    line, pixel = torch.arange(size, device=padded.device) * width, torch.arange(size, device=padded.device)
+    positions = first.view(-1, 1, 1) + line.view(1, -1, 1) + pixel
+    return padded.view(-1, 3).index_select(0, positions.view(-1)).view(batch, size, size, 3)
+
+
+class HorizontalFlip(SameSize):
+    """Left and right exchanged in some of the images.
+
+    Args:
+        probability: that an image is flipped.
+    """
+
+    def __init__(self, probability: float = 0.5) -> None:
+        self.probability = probability
+
+    def draw(self, rng: np.random.Generator, count: int, _size: Size) -> Draws:
+        """Which images are flipped."""
+        return Draws({"flipped": rng.random(count) < self.probability})
+
+    def apply(self, images: Tensor, draws: Draws) -> Tensor:
+        """The images, some of them flipped."""
+        result = images.clone()
+        change_rows(result, np.flatnonzero(draws.values["flipped"]), lambda chosen, _: _mirror(chosen))
+        return result
+
+
+def _mirror(images: Tensor) -> Tensor:
+    if images.device.type != "cpu":
+        return images.flip(2)
+    # one colour plane after another: copying three-byte pixels in reverse order takes four times as long
+    mirrored = torch.empty_like(images)
+    for channel in range(3):
+        mirrored.numpy()[..., channel] = images.numpy()[:, :, ::-1, channel]
+    return mirrored
+
+
+class Cutout(SameSize):
+    """Black squares at uniform places; what lies outside the image is clipped.
+
+    Images are still bytes here, so that a hole is black and, after normalisation, not the mean colour.
+
+    Args:
+        length: side of a square in pixels, even.
+        holes: squares an image.
+
+    Source: DeVries and Taylor, Improved Regularization of Convolutional Neural Networks with Cutout, 2017.
+    """
+
+    def __init__(self, length: int = 16, holes: int = 1) -> None:
+        self.length = length
+        self.holes = holes
+
+    def draw(self, rng: np.random.Generator, count: int, size: Size) -> Draws:
+        """The centres of the holes, shape (count, holes): a hole covers its centre minus to plus half its length, the end
+        excluded."""
+        y = rng.integers(size[0], size=(count, self.holes))
+        x = rng.integers(size[1], size=(count, self.holes))
+        return Draws({"y": y, "x": x})
+
+    def apply(self, images: Tensor, draws: Draws) -> Tensor:
+        """The images with their holes."""
+        return change_all(images, (images.shape[1], images.shape[2]), lambda block, at: self._erase(block, draws[at]))
+
+    def _erase(self, images: Tensor, draws: Draws) -> Tensor:
+        batch, height, width, _ = images.shape
+        lines = images.view(batch, height, width * 3)
+        column = torch.arange(width, device=images.device).repeat_interleave(3)
+        row = torch.arange(height, device=images.device)
+        for hole in range(self.holes):
+            rows_kept = ~self._covered(row, draws.values["y"][:, hole], images.device)
+            columns_kept = ~self._covered(column, draws.values["x"][:, hole], images.device)
+            lines = lines * (rows_kept[:, :, None] | columns_kept[:, None, :]).view(torch.uint8)
+        return lines.view_as(images)
+
+    def _covered(self, places: Tensor, centres: Indices, device: torch.device) -> Tensor:
+        """Which places lie within half a length of each image's centre, shape (B, places)."""
+        distance = places - to_device(centres, device)[:, None]
+        return (distance >= -(self.length // 2)) & (distance < self.length // 2)
+
+
+class RandomResizedCrop:
+    """A random box of the image, resized to a square with antialiasing.
+
+    Args:
+        size: side of the square in pixels.
+        scale: least and largest share of the image's area in the box.
+        ratio: least and largest width / height of the box.
+
+    Source: torchvision's transform of this name, whose distribution of boxes it has.
+    """
+
+    ATTEMPTS = 10
+    """Boxes tried before the central one is taken, as in torchvision."""
+
+    def __init__(
+        self, size: int, scale: tuple[float, float] = (0.08, 1.0), ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    ) -> None:
+        self.size = size
+        self.scale = scale
+        self.ratio = ratio
+
+    def output_size(self, _size: Size) -> Size:
+        """The square's size."""
+        return self.size, self.size
+
+    def draw(self, rng: np.random.Generator, count: int, size: Size) -> Draws:
+        """The boxes in pixels: the first of some random boxes that fits into the image, else the largest central one."""
+        area = size[0] * size[1] * rng.uniform(*self.scale, (count, self.ATTEMPTS))
+        ratio = np.exp(rng.uniform(math.log(self.ratio[0]), math.log(self.ratio[1]), (count, self.ATTEMPTS)))
+        heights, widths = np.rint(np.sqrt(area / ratio)).astype(np.int64), np.rint(np.sqrt(area * ratio)).astype(np.int64)
+        fits = (heights > 0) & (heights <= size[0]) & (widths > 0) & (widths <= size[1])
+        chosen, found = np.arange(count), fits.any(1)
+        attempt = fits.argmax(1)
+        central_height, central_width = self._central(size)
+        height = np.where(found, heights[chosen, attempt], central_height)
+        width = np.where(found, widths[chosen, attempt], central_width)
+        top = np.where(found, rng.integers(size[0] - height + 1), (size[0] - height) // 2)
+        left = np.where(found, rng.integers(size[1] - width + 1), (size[1] - width) // 2)
+        return Draws({"top": top, "left": left, "height": height, "width": width})
+
+    def _central(self, size: Size) -> Size:
+        """Height and width of the largest box with an admissible ratio."""
+        height, width = size
+        if width / height < self.ratio[0]:
+            return round(width / self.ratio[0]), width
+        if width / height > self.ratio[1]:
+            return height, round(height * self.ratio[1])
+        return size
+
+    def apply(self, images: Tensor, draws: Draws) -> Tensor:
+        """The resized boxes."""
+        top, left, height, width = (draws.values[name] for name in ("top", "left", "height", "width"))
+        size = (self.size, self.size)
+        return change_all(images, size, lambda block, at: resize_boxes(block, top[at], left[at], height[at], width[at], size))

@@ -1,0 +1,187 @@
+"""Epoch orders: which samples an epoch shows, one after another (what others call samplers)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from longtail.datasets.base import Indices
+from longtail.errors import UserError
+from longtail.randomness import Randomness
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Order(Protocol):
+    """The sample indices of every epoch; their number is the same in all of them."""
+
+    def __len__(self) -> int:
+        """Samples of one epoch, counted with repetition."""
+        ...
+
+    def __call__(self, epoch: int, /) -> Indices:
+        """The sample indices of an epoch, int64, shape (len(self),); a pure function of `epoch`."""
+        ...
+
+
+class Sequential:
+    """Every sample once, in data set order.
+
+    Args:
+        n: samples of the data set.
+    """
+
+    def __init__(self, n: int) -> None:
+        self._n = n
+
+    def __len__(self) -> int:
+        return self._n
+
+    def __call__(self, _epoch: int) -> Indices:
+        """The indices 0 to n - 1."""
+        return np.arange(self._n, dtype=np.int64)
+
+
+class Shuffled:
+    """Every sample once, in a new uniform permutation each epoch.
+
+    Args:
+        n: samples of the data set.
+        randomness: the run's source of randomness.
+        stream: the name under which the permutations are drawn.
+    """
+
+    def __init__(self, n: int, randomness: Randomness, stream: str = "order") -> None:
+        self._n = n
+        self._randomness = randomness
+        self._stream = stream
+
+    def __len__(self) -> int:
+        return self._n
+
+    def __call__(self, epoch: int) -> Indices:
+        """A permutation of 0 to n - 1."""
+        return self._randomness.generator(self._stream, epoch).permutation(self._n).astype(np.int64)
+
+
+def inverse_frequency_weights(class_counts: Indices, alpha: float) -> npt.NDArray[np.float64]:
+    """The weight of one sample of each class, proportional to n_c ** -alpha and scaled so that the weights of C classes sum
+    to C.
+
+    Args:
+        class_counts: int64, shape (C,).
+        alpha: the exponent r; a class is then drawn with probability proportional to n_c ** (1 - r), so 1 balances the classes.
+
+    Returns:
+        float64, shape (C,).
+
+    Raises:
+        UserError: a class without images has no finite weight.
+    """
+    empty = np.flatnonzero(class_counts == 0)
+    if alpha > 0 and len(empty):
+        raise UserError(
+            f"{len(empty)} of {len(class_counts)} classes have no training image (the first is class {empty[0]}), so they"
+            " cannot be drawn by inverse frequency; raise the imbalance factor or leave these classes out"
+        )
+    weights: npt.NDArray[np.float64] = class_counts.astype(np.float64) ** -alpha
+    weights /= weights.sum()
+    weights *= len(class_counts)
+    return weights
+
+
+class ClassWeighted:
+    """As many draws with replacement as there are samples, each sample weighted by its class (the foreground order of CMO).
+
+    Args:
+        labels: int64, shape (N,).
+        class_counts: images per class, int64, shape (C,).
+        alpha: exponent of the inverse class frequency, see `inverse_frequency_weights`.
+        randomness: the run's source of randomness.
+        stream: the name under which the samples are drawn.
+
+    Raises:
+        UserError: a class without images.
+
+    Source: Park et al., The Majority Can Help the Minority, CVPR 2022 (there a weight of a class; the
+    published results apply it to every sample of the class).
+    """
+
+    def __init__(
+        self, labels: Indices, class_counts: Indices, alpha: float, randomness: Randomness, stream: str = "order-class-weighted"
+    ) -> None:
+        self.class_weights = inverse_frequency_weights(class_counts, alpha)
+        self._sample_weights = self.class_weights[labels]
+        self._randomness = randomness
+        self._stream = stream
+
+    def __len__(self) -> int:
+        return len(self._sample_weights)
+
+    def __call__(self, epoch: int) -> Indices:
+        """The draws of one epoch."""
+        return self.draw(self._randomness.torch_generator(self._stream, epoch))
+
+    def draw(self, generator: torch.Generator) -> Indices:
+        """The draws that follow from the state of `generator`, as torch's weighted sampler makes them."""
+        import torch
+
+        weights = torch.from_numpy(self._sample_weights)
+        drawn: Indices = torch.multinomial(weights, len(weights), replacement=True, generator=generator).numpy()
+        return drawn
+
+
+class ClassAware:
+    """Classes uniformly, and within a class its samples in turn.
+
+    The classes come in rounds, each a new permutation of all classes that have a sample. A class hands out its samples in
+    shuffled order and shuffles anew when all of them have been seen. An epoch is (largest class count) x (number of such
+    classes) long, so the largest class is seen once and every other class as often as it.
+
+    Args:
+        labels: int64, shape (N,).
+        randomness: the run's source of randomness.
+        stream: the name under which rounds and samples are drawn.
+        samples_per_class: consecutive samples that a class hands out at its turn.
+
+    Source: the class-aware sampling of Shen et al., Relay Backpropagation, ECCV 2016, as OLTR (CVPR 2019) and Decoupling
+    (ICLR 2020) use it.
+    """
+
+    def __init__(
+        self, labels: Indices, randomness: Randomness, stream: str = "order-class-aware", samples_per_class: int = 1
+    ) -> None:
+        if samples_per_class < 1:
+            raise ValueError(f"samples_per_class is at least 1, got {samples_per_class}")
+        by_class = np.argsort(labels, kind="stable").astype(np.int64)
+        _, counts = np.unique(labels, return_counts=True)
+        self._members = np.split(by_class, np.cumsum(counts)[:-1])
+        self._length = int(counts.max(initial=0)) * len(counts)
+        self._randomness = randomness
+        self._stream = stream
+        self._samples_per_class = samples_per_class
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __call__(self, epoch: int) -> Indices:
+        """The sample indices of one epoch."""
+        if not self._length:
+            return np.empty(0, dtype=np.int64)
+        rng = self._randomness.generator(self._stream, epoch)
+        classes, group = len(self._members), self._samples_per_class
+        rounds = -(-self._length // (classes * group))
+        turns = rng.permuted(np.tile(np.arange(classes), (rounds, 1)), axis=1)
+        handed_out = np.stack([_cycled(members, rounds * group, rng) for members in self._members])
+        taken: Indices = handed_out.reshape(classes, rounds, group)[turns, np.arange(rounds)[:, None]]
+        return taken.reshape(-1)[: self._length]
+
+
+def _cycled(members: Indices, length: int, rng: np.random.Generator) -> Indices:
+    """The first `length` entries of shuffled copies of `members`, one copy after another."""
+    cycles = -(-length // len(members))
+    handed_out: Indices = rng.permuted(np.tile(members, (cycles, 1)), axis=1).reshape(-1)[:length]
+    return handed_out
