@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+
 from longtail.datasets.fake import write_fake
 
 

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from torchvision import datasets as vision
+
 from longtail.datasets import cifar
 from longtail.datasets.cifar import ARCHIVES, load_cifar
 from longtail.datasets.fake import MARKER
 from longtail.datasets.pickles import write_pickle
 from longtail.datasets.splits import class_counts, ldam_subset
 from longtail.errors import UserError
-from torchvision import datasets as vision
 
 VISION = {"cifar10": vision.CIFAR10, "cifar100": vision.CIFAR100}
 

@@ -3,10 +3,11 @@ import sys
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_digits as oracle
+
 from longtail.datasets import digits
 from longtail.datasets.digits import load_digits
 from longtail.errors import UserError
-from sklearn.datasets import load_digits as oracle
 
 
 def test_what_comes_out():

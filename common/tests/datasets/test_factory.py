@@ -3,6 +3,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+
 from longtail.datasets.base import ArrayImages, ImageData, LongTailData
 from longtail.datasets.factory import DATASETS, create_data, fingerprint
 from longtail.errors import UserError

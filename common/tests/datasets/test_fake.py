@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+
 from longtail.datasets import fake
 from longtail.datasets.fake import LAYOUTS, MARKER, write_fake
 from longtail.datasets.fake_pictures import pictures
 from longtail.errors import UserError
-from PIL import Image
-from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 SMALL = {"num_classes": 6, "largest_class": 30, "test_per_class": 3}
 LISTS = {

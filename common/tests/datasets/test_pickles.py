@@ -4,6 +4,7 @@ import pickletools
 
 import numpy as np
 import pytest
+
 from longtail.datasets.pickles import read_pickle, write_pickle
 
 CONTENT = {

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from longtail.datasets.splits import _draw_subset, class_counts, ldam_subset, stratified_holdout
 from longtail.errors import UserError
 
