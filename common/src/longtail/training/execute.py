@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -100,6 +101,11 @@ def execute(
         **{each.name: getattr(runtime, each.name) for each in fields(runtime) if each.name not in _HOW_ONLY},
     }
     run = open_run(identity)
+    if runtime.select == "test" and ranks.is_first:
+        print(
+            "notice: the best epoch is chosen on the test set, as the papers did; --select val or --select last avoids that",
+            file=sys.stderr,
+        )
     results = fit(
         stage,
         Judges(data.train, judge(data.test), None if data.val is None else judge(data.val), plan.thresholds),
