@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from longtail.datasets.base import Indices
+from longtail.loading import transfer
 from longtail.loading.augment import Draws, SameSize, Size
 from longtail.loading.resample import resize_boxes
 from longtail.loading.rows import change_all, change_rows
@@ -49,7 +50,7 @@ class RandomCrop:
     def apply(self, images: Tensor, draws: Draws) -> Tensor:
         """The squares."""
         padded = _pad(images, self.padding, self.mode) if self.padding else images
-        cut = _cut_on_host if images.device.type == "cpu" else _cut
+        cut = _cut_on_host if transfer.on_host(images.device) else _cut
         return cut(padded, draws.values["top"], draws.values["left"], self.size)
 
 
@@ -105,7 +106,7 @@ class HorizontalFlip(SameSize):
 
 
 def _mirror(images: Tensor) -> Tensor:
-    if images.device.type != "cpu":
+    if not transfer.on_host(images.device):
         return images.flip(2)
     # one colour plane after another: copying three-byte pixels in reverse order takes four times as long
     mirrored = torch.empty_like(images)

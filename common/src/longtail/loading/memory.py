@@ -11,6 +11,7 @@ from torch import Tensor
 
 from longtail.datasets.base import ArrayImages, ImageData
 from longtail.errors import UserError
+from longtail.loading import transfer
 from longtail.loading.augment import Augmentation, Draws
 from longtail.loading.base import Batch
 from longtail.loading.normalise import Normalise
@@ -18,10 +19,9 @@ from longtail.loading.orders import Order
 from longtail.loading.transfer import to_device
 from longtail.randomness import Randomness
 
-CHUNK = {"cpu": 1024}
-"""Images augmented together, by kind of device: more than a batch, so that images that share an operation come in larger
+HOST_CHUNK, ACCELERATOR_CHUNK = 3 << 20, 24 << 20
+"""Bytes of images that are augmented together: several batches, so that images that share an operation come in larger
 groups."""
-CHUNK_ELSEWHERE = 8192
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,8 @@ class InMemoryLoader:
         self._images = to_device(data.images.array, self._device)
         self._labels = to_device(data.labels, self._device)
         self._normalise = Normalise(mean, std, self._device)
-        self._steps_per_chunk = max(1, CHUNK.get(self._device.type, CHUNK_ELSEWHERE) * world_size // batch_size)
+        chunk = HOST_CHUNK if transfer.on_host(self._device) else ACCELERATOR_CHUNK
+        self._steps_per_chunk = max(1, chunk * world_size // (batch_size * max(1, self._images[:1].numel())))
         self._plan: _Plan | None = None
 
     @property

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from longtail.loading.rows import per_image
+from longtail.loading.transfer import to_device
 
 Numbers = npt.NDArray[Any]
 """A parameter for every image, shape (B,)."""
@@ -81,7 +82,7 @@ def equalize(images: Tensor) -> Tensor:
 def _histogram_bins(images: Tensor) -> Tensor:
     """The bin of every value, flat, when every channel of every image has 256 bins of its own."""
     batch, height, width, _ = images.shape
-    channel = torch.tensor((0, 256, 512), device=images.device).repeat(height * width)
+    channel = torch.arange(0, 768, 256, device=images.device).repeat(height * width)
     image = torch.arange(0, batch * 768, 768, device=images.device)
     return images.view(batch, -1).to(torch.int64).add_(channel).add_(image[:, None]).view(-1)
 
@@ -162,7 +163,7 @@ def rotate_hue(images: Tensor, shifts: Numbers) -> Tensor:
     hue, saturation, value = _to_hsv(images)
     hue = hue.add_(per_image(shifts, images, torch.int32)).bitwise_and_(255).view(-1)
     result = torch.empty_like(images)
-    for channel, shares in enumerate(_hue_shares().to(images.device)):
+    for channel, shares in enumerate(_hue_shares(images.device)):
         kept = 1 - saturation * shares.index_select(0, hue).view_as(saturation)
         result[..., channel] = _to_bytes(kept.mul_(value).add_(0.5))
     return result
@@ -178,17 +179,17 @@ def _to_hsv(images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     not_red, not_green = (value - red).clamp_(max=1), (value - green).clamp_(max=1)
     difference = torch.lerp(if_red, torch.lerp(if_green, if_blue, not_green), not_red)
     entry = (chroma * 511).add_(difference).add_(255).to(torch.int32)
-    hue = _hue_table().to(images.device).index_select(0, entry.view(-1)).to(torch.int32).view_as(entry)
+    hue = _hue_table(images.device).index_select(0, entry.view(-1)).to(torch.int32).view_as(entry)
     steps = (chroma / value.clamp(min=1)).mul_(255).floor_()
-    return hue, steps.div_(torch.tensor(255.0, device=images.device)), value
+    return hue, steps.div_(torch.full((), 255.0, device=images.device)), value
 
 
 _SECTOR = 256 * 511
 """Entries of the hue table for one sector: chroma 0..255 by difference -255..255."""
 
 
-@lru_cache(maxsize=1)
-def _hue_table() -> Tensor:
+@lru_cache(maxsize=4)
+def _hue_table(device: torch.device) -> Tensor:
     """The eight-bit hue by sector, chroma and difference: uint8, flat.
 
     The sector says which channel is largest (red, green, blue); the difference is between the two others, the next one in the
@@ -201,11 +202,11 @@ def _hue_table() -> Tensor:
     turn = np.where(difference >= 0, 1 - distance, distance - 1)
     sixths = np.stack([(first + turn).astype(np.float32) for first in (0, 2, 4)]).astype(np.float64)
     circle = np.mod(sixths / 6 + 1, 1).astype(np.float32).astype(np.float64)
-    return torch.from_numpy(np.where(chroma > 0, np.floor(circle * 255), 0).astype(np.uint8).reshape(-1))
+    return to_device(np.where(chroma > 0, np.floor(circle * 255), 0).astype(np.uint8).reshape(-1), device)
 
 
-@lru_cache(maxsize=1)
-def _hue_shares() -> Tensor:
+@lru_cache(maxsize=4)
+def _hue_shares(device: torch.device) -> Tensor:
     """The share of the saturation that each channel loses at each of 256 hues: float32, shape (3, 256)."""
     sector, rising = np.divmod(np.arange(256) * 6.0 / 255.0, 1.0)
     rising = rising.astype(np.float32)
@@ -213,4 +214,4 @@ def _hue_shares() -> Tensor:
     none, all_ = np.zeros_like(rising), np.ones_like(rising)
     # red from sector to sector; green is the same two sectors later, blue four
     red = np.stack((none, rising, all_, all_, falling, none))
-    return torch.from_numpy(np.stack([red[(sector.astype(np.int64) - shift) % 6, np.arange(256)] for shift in (0, 2, 4)]))
+    return to_device(np.stack([red[(sector.astype(np.int64) - shift) % 6, np.arange(256)] for shift in (0, 2, 4)]), device)

@@ -29,7 +29,7 @@ def cifar_strong(size: int = 32, padding: int = 4) -> Augmentation:
 
     Source: Cui et al., Parametric Contrastive Learning (PaCo), ICCV 2021; CMO's 400-epoch recipe.
     """
-    policy = Compose(RandomCrop(size, padding), HorizontalFlip(), AutoAugment(), Cutout(16))
+    policy = Compose(RandomCrop(size, padding), HorizontalFlip(), AutoAugment(), Cutout(2 * (size // 4)))
     distortions = Compose(
         RandomResizedCrop(size, scale=(0.2, 1.0)),
         HorizontalFlip(),

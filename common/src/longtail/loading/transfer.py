@@ -20,3 +20,8 @@ def to_device(array: npt.NDArray[Any], device: torch.device) -> Tensor:
     if device.type == "cuda":
         return tensor.pin_memory().to(device, non_blocking=True)
     return tensor.to(device)
+
+
+def on_host(device: torch.device) -> bool:
+    """Whether numpy can work on the tensors of this device."""
+    return device.type == "cpu"
