@@ -2,10 +2,11 @@
 
     python benchmarks/cmo_epoch.py [--root DIR] [--steps 85] [--rounds 3]
 
-Conventional means what the paper's script does: PIL transforms for each sample in a DataLoader with 4 workers, a second such loader
-that is drawn from in every iteration, float32, default memory format, and the loss read back after each batch. The network,
-the batch size, the optimiser and the share of mixed batches are the same. Variants take turns, so that a change of the machine's
-speed meets all of them; the ratio is of the rounds' minima. Without --root the images are noise: their content costs nothing.
+Conventional means what the paper's script does: PIL transforms for each sample in a DataLoader with 4 workers, a second such
+loader that is drawn from in every iteration, float32, default memory format, and the loss read back after each batch. The
+network, the batch size, the optimiser and the share of mixed batches are the same. Variants take turns, so that a change of the
+machine's speed meets all of them; the ratio is of the rounds' minima. Without --root the images are noise: their content costs
+nothing.
 """
 
 from __future__ import annotations
@@ -23,12 +24,11 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset, WeightedRandomSampler
 from torchvision import transforms
 
-from longtail.backbones import create_backbone
+from longtail.backbones import Backbone, create_backbone
 from longtail.datasets.base import ArrayImages, ImageData, LongTailData
 from longtail.datasets.factory import create_data
 from longtail.datasets.splits import class_counts
 from longtail.distributed import Ranks
-from longtail.loading.factory import create_loader
 from longtail.loading.orders import Sequential
 from longtail.losses import create_loss
 from longtail.randomness import Randomness
@@ -147,15 +147,10 @@ def ours(data: LongTailData, steps: int, **runtime: object) -> Callable[[], tupl
     """Our epoch; gives its seconds, the share spent waiting for data, and the share outside forward, backward and optimiser."""
     options = CMOOptions(start_data_aug=-1)
     setting = Setting(CPU, Ranks(), Randomness(0), RuntimeOptions(max_epochs=1, max_steps=steps, **runtime))
-    judge = create_loader(
-        data.test,
-        Sequential(len(data.test)),
-        batch_size=BATCH,
-        mean=data.mean,
-        std=data.std,
-        randomness=setting.randomness,
-        device=CPU,
-    )
+    judge = setting.loader(data, data.test, Sequential(len(data.test)), batch_size=BATCH)
+
+    def network(head: str) -> Backbone:
+        return create_backbone("resnet32", num_classes=100, head=head, seed=0)
 
     def epoch() -> tuple[float, float, float]:
         (stage,) = METHOD.build(

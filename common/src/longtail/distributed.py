@@ -102,8 +102,8 @@ class _GatherRows(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         start, count, world_size = ctx.place
-        mine: Tensor = gradients[0][start : start + count]
-        return mine * world_size
+        mine: Tensor = gradients[0][start : start + count] * world_size
+        return mine
 
 
 def gather_rows(rows: Tensor) -> Tensor:

@@ -12,8 +12,9 @@ from PIL import Image
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from longtail.datasets import fake
-from longtail.datasets.fake import LAYOUTS, MARKER, write_fake
+from longtail.datasets.fake import LAYOUTS, write_fake
 from longtail.datasets.fake_pictures import pictures
+from longtail.datasets.fake_size import MARKER
 from longtail.errors import UserError
 
 SMALL = {"num_classes": 6, "largest_class": 30, "test_per_class": 3}

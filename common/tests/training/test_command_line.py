@@ -74,8 +74,12 @@ def test_options_from_the_environment_come_last(monkeypatch):
         command_line([])
 
 
+def _end(with_code):
+    return lambda _argv: with_code
+
+
 def _fail(error):
-    def main(argv):
+    def main(_argv):
         raise error
 
     return main
@@ -84,8 +88,8 @@ def _fail(error):
 @pytest.mark.parametrize(
     ("main", "code"),
     [
-        (lambda argv: None, 0),
-        (lambda argv: 3, 3),
+        (_end(None), 0),
+        (_end(3), 3),
         (_fail(UserError("what and where")), 2),
         (_fail(KeyboardInterrupt()), 130),
     ],
@@ -106,7 +110,8 @@ def test_bugs_keep_their_traceback():
 def test_importing_the_command_line_imports_nothing_heavy():
     code = (
         "import sys, argparse; from longtail.training.commands import run_command; from longtail.training.runtime import *; "
-        "add_runtime_options(argparse.ArgumentParser()); print(sorted({'torch', 'numpy', 'torchvision', 'timm', 'rich'} & set(sys.modules)))"
+        "add_runtime_options(argparse.ArgumentParser()); "
+        "print(sorted({'torch', 'numpy', 'torchvision', 'timm', 'rich'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
 

@@ -17,6 +17,7 @@ from longtail.training.run_folder import CheckpointNames, Run
 from longtail.training.runtime import RuntimeOptions
 from longtail.training.stage import Stage, create_sgd
 
+ALONE = Ranks()
 CLASSES = 3
 COUNTS = (24, 12, 6)
 
@@ -24,7 +25,7 @@ COUNTS = (24, 12, 6)
 class ToyLoader:
     """Images whose mean tells their class, shuffled anew in every epoch; a rank takes its slice of each batch."""
 
-    def __init__(self, samples, batch_size, *, ranks=Ranks(), shuffle=True, spoil=None):
+    def __init__(self, samples, batch_size, *, ranks=ALONE, shuffle=True, spoil=None):
         self.labels = torch.arange(samples) % CLASSES
         noise = torch.from_numpy(Randomness(7).generator("toy").standard_normal((samples, 3, 4, 4))).float()
         self.images = noise + self.labels[:, None, None, None]

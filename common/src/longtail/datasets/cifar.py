@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from longtail.datasets.base import ArrayImages, ImageData, Indices, LongTailData
-from longtail.datasets.fake import MARKER
+from longtail.datasets.fake_size import MARKER
 from longtail.datasets.pickles import ByteArray, read_pickle
 from longtail.datasets.splits import class_counts, ldam_subset
 from longtail.errors import UserError

@@ -10,38 +10,15 @@ import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from longtail.datasets.fake_size import MARKER, FakeSize
 from longtail.errors import UserError
-
-MARKER = "longtail-fake.json"
-"""File that marks a folder as generated, says how, and holds the checksums that the CIFAR reader accepts there."""
 
 _PARTIAL = ".longtail-fake-partial"
 _VERSION = 1
-
-
-@dataclass(frozen=True)
-class FakeSize:
-    """How much to generate.
-
-    Args:
-        num_classes: number of classes.
-        largest_class: training images of the largest class. In the CIFAR archives, which are balanced, of every class.
-        test_per_class: images per class of each evaluation part.
-    """
-
-    num_classes: int
-    largest_class: int
-    test_per_class: int
-
-    def __post_init__(self) -> None:
-        """Raises UserError for a size below one."""
-        for field, value in asdict(self).items():
-            if value < 1:
-                raise UserError(f"fake data needs {field.replace('_', ' ')} of at least 1, got {value}")
 
 
 # 120 images in the largest class and 2 in the smallest give all three shot groups. The CIFAR archives are as large as the real

@@ -12,8 +12,8 @@ from PIL import Image
 
 from longtail.datasets.base import Indices
 from longtail.datasets.cifar import ARCHIVES
-from longtail.datasets.fake import FakeSize
 from longtail.datasets.fake_pictures import pictures
+from longtail.datasets.fake_size import FakeSize
 from longtail.datasets.pickles import ByteArray, Content, write_pickle
 from longtail.randomness import Randomness
 

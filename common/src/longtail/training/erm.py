@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from longtail.datasets.base import Indices, LongTailData
 from longtail.distributed import gather_rows
 from longtail.loading.base import Batch
-from longtail.loading.factory import create_loader
 from longtail.loading.orders import ClassAware, ClassWeighted, Order, Shuffled
 from longtail.loading.presets import create_augmentation
 from longtail.losses import LOSSES, DeferredReweighting, Loss, WeightedLoss, create_loss, effective_number_weights
@@ -122,17 +121,12 @@ class ERM:
             ClassWeights(options.train_rule, counts, deferral),
         )
         place(recipe, setting.device, setting.runtime)
-        loader = create_loader(
+        loader = setting.loader(
+            data,
             data.train,
             self._order(data, options, setting),
             batch_size=options.batch_size,
-            mean=data.mean,
-            std=data.std,
-            randomness=setting.randomness,
             augmentation=create_augmentation(options.augmentation, data.image_size),
-            device=setting.device,
-            rank=setting.ranks.rank,
-            world_size=setting.ranks.world_size,
         )
         optimiser = create_sgd(recipe, lr=options.lr, momentum=options.momentum, weight_decay=options.weight_decay)
         return [Stage(self.name, recipe, loader, optimiser, self._schedule(options), options.epochs)]

@@ -12,9 +12,9 @@ from typing import Any
 import torch
 
 from longtail import distributed
-from longtail.datasets.base import LongTailData
+from longtail.datasets.base import ImageData, LongTailData
 from longtail.datasets.factory import fingerprint
-from longtail.loading.factory import create_loader
+from longtail.loading.base import Loader
 from longtail.loading.orders import Sequential
 from longtail.metrics import ShotThresholds
 from longtail.randomness import Randomness
@@ -78,20 +78,11 @@ def execute(
     ranks = distributed.start(device)
     randomness = Randomness(plan.seed)
     torch.manual_seed(randomness.integer("global"))
-    (stage,) = plan.build(Setting(device, ranks, randomness, runtime))
+    setting = Setting(device, ranks, randomness, runtime)
+    (stage,) = plan.build(setting)
 
-    def judge(part: Any) -> Any:
-        return create_loader(
-            part,
-            Sequential(len(part)),
-            batch_size=plan.batch_size,
-            mean=data.mean,
-            std=data.std,
-            randomness=randomness,
-            device=device,
-            rank=ranks.rank,
-            world_size=ranks.world_size,
-        )
+    def judge(part: ImageData) -> Loader:
+        return setting.loader(data, part, Sequential(len(part)), batch_size=plan.batch_size)
 
     counts = data.class_counts
     identity = {

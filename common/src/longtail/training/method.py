@@ -10,9 +10,13 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from longtail.datasets.base import LongTailData
+from longtail.datasets.base import ImageData, LongTailData
 from longtail.distributed import Ranks
 from longtail.errors import UserError
+from longtail.loading.augment import Augmentation
+from longtail.loading.base import RandomAccessLoader
+from longtail.loading.factory import create_loader
+from longtail.loading.orders import Order
 from longtail.randomness import Randomness
 from longtail.training.runtime import RuntimeOptions
 from longtail.training.stage import Stage
@@ -37,6 +41,31 @@ class Setting:
     ranks: Ranks
     randomness: Randomness
     runtime: RuntimeOptions
+
+    def loader(
+        self,
+        data: LongTailData,
+        part: ImageData,
+        order: Order,
+        *,
+        batch_size: int,
+        augmentation: Augmentation | None = None,
+        stream: str = "augment",
+    ) -> RandomAccessLoader:
+        """A loader of a part of `data` (train, val, test) for this process; the arguments are those of `create_loader`."""
+        return create_loader(
+            part,
+            order,
+            batch_size=batch_size,
+            mean=data.mean,
+            std=data.std,
+            randomness=self.randomness,
+            augmentation=augmentation,
+            stream=stream,
+            device=self.device,
+            rank=self.ranks.rank,
+            world_size=self.ranks.world_size,
+        )
 
 
 class Method(Protocol):

@@ -37,7 +37,8 @@ def test_line(report: BatchReport) -> str:
 
 def result_line(result: Summary) -> str:
     """The line about an evaluation."""
-    return f"val Results: Prec@1 {100 * result.accuracy:.3f} Prec@5 {100 * result.top5:.3f} Loss {math.nan if result.loss is None else result.loss:.5f}"
+    loss = math.nan if result.loss is None else result.loss
+    return f"val Results: Prec@1 {100 * result.accuracy:.3f} Prec@5 {100 * result.top5:.3f} Loss {loss:.5f}"
 
 
 def groups_line(result: Summary) -> str:

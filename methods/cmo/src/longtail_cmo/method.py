@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from longtail.datasets.base import LongTailData
 from longtail.loading.base import Loader, RandomAccessLoader
-from longtail.loading.factory import create_loader
 from longtail.loading.orders import ClassWeighted, Order, Shuffled
 from longtail.loading.paired import Paired
 from longtail.loading.presets import create_augmentation
@@ -84,19 +83,8 @@ class CMOMethod:
 
     @staticmethod
     def _loader(data: LongTailData, order: Order, stream: str, options: CMOOptions, setting: Setting) -> RandomAccessLoader:
-        return create_loader(
-            data.train,
-            order,
-            batch_size=options.batch_size,
-            mean=data.mean,
-            std=data.std,
-            randomness=setting.randomness,
-            augmentation=create_augmentation("strong" if options.use_randaug else "standard", data.image_size),
-            stream=stream,
-            device=setting.device,
-            rank=setting.ranks.rank,
-            world_size=setting.ranks.world_size,
-        )
+        augmentation = create_augmentation("strong" if options.use_randaug else "standard", data.image_size)
+        return setting.loader(data, data.train, order, batch_size=options.batch_size, augmentation=augmentation, stream=stream)
 
     def _plan(self, data: LongTailData, steps: int, options: CMOOptions, setting: Setting) -> MixPlan:
         return MixPlan(
