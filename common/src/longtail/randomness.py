@@ -27,7 +27,8 @@ class Randomness:
     """The source of all random draws of one run.
 
     Args:
-        seed: the training seed, a non-negative integer. The seed of a long-tailed split is a different thing and never comes from here.
+        seed: the training seed, a non-negative integer. The seed of a long-tailed split is a different thing and never comes
+            from here.
     """
 
     seed: int

@@ -71,16 +71,18 @@ def train(args: argparse.Namespace, runtime: RuntimeOptions) -> dict[str, Any]:
     """Train on CIFAR-100-LT and return the results; torch is imported from here on."""
     from longtail.backbones import create_backbone
     from longtail.datasets.factory import create_data
+    from longtail.distributed import ranks
     from longtail.training.execute import Plan, execute
     from longtail_cmo.method import METHOD
 
     seed = args.seed or 0
-    print(f"=> creating model '{args.arch}'")
+    say = print if ranks().is_first else lambda *_: None
+    say(f"=> creating model '{args.arch}'")
     if args.gpu is not None:
-        print(f"Use GPU: {args.gpu} for training")
-    print(args)
+        say(f"Use GPU: {args.gpu} for training")
+    say(args)
     if args.use_randaug:
-        print("use randaug!!")
+        say("use randaug!!")
     data = create_data(
         "cifar100",
         root=args.root,
@@ -88,8 +90,8 @@ def train(args: argparse.Namespace, runtime: RuntimeOptions) -> dict[str, Any]:
         split_seed=args.rand_number,
         holdout=runtime.val_fraction if runtime.select == "val" else None,
     )
-    print("cls num list:")
-    print(data.class_counts.tolist())
+    say("cls num list:")
+    say(data.class_counts.tolist())
     plan = Plan(
         data=data,
         build=lambda setting: METHOD.build(
