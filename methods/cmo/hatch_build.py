@@ -1,8 +1,8 @@
 """Builds this package with hatchling, and says where the core that it requires comes from.
 
 Installed from a clone, the core is the clone's own `common`. Whatever leaves the clone, an sdist and the wheel built from it,
-requires the core's release of the same version. So does an editable install, which expects an editable core at its side: pip takes
-no editable package where a requirement names a path.
+requires the core's release of the same version. So does an editable install, which expects an editable core at its side: pip
+takes no editable package where a requirement names a path.
 
 A build sees no file outside its own folder, so every method has a copy of this one; the packaging tests compare them.
 """
