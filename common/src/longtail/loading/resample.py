@@ -1,6 +1,6 @@
 """Resizing a different box of every image to one size, bilinear with antialiasing, equal to Pillow's.
 
-The one exception: where one side grows while the other shrinks, values may differ from Pillow's by one.
+Enlarging is exact. Where a side shrinks, Pillow may go along the columns first, and values differ by one at most.
 """
 
 from __future__ import annotations

@@ -1,0 +1,132 @@
+"""Epoch orders: published draws, permutations, balance."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from longtail.errors import UserError
+from longtail.loading.orders import ClassAware, ClassWeighted, Order, Sequential, Shuffled, inverse_frequency_weights
+from longtail.randomness import Randomness
+
+# eight, four and two samples of three classes
+LABELS = np.repeat(np.arange(3), (8, 4, 2))
+COUNTS = np.array([8, 4, 2])
+
+ORDERS = {
+    "sequential": lambda _: Sequential(len(LABELS)),
+    "shuffled": lambda randomness: Shuffled(len(LABELS), randomness),
+    "class-weighted": lambda randomness: ClassWeighted(LABELS, COUNTS, 1.0, randomness),
+    "class-aware": lambda randomness: ClassAware(LABELS, randomness),
+    "class-aware, three at a time": lambda randomness: ClassAware(LABELS, randomness, samples_per_class=3),
+}
+
+few = settings(max_examples=25, derandomize=True, deadline=None)
+
+
+@pytest.mark.parametrize("make", ORDERS.values(), ids=ORDERS)
+def test_an_order_is_a_function_of_seed_and_epoch(make):
+    order: Order = make(Randomness(3))
+    first = order(5)
+    assert first.dtype == np.int64
+    assert first.shape == (len(order),)
+    assert set(first) <= set(range(len(LABELS)))
+    order(6)
+    np.testing.assert_array_equal(order(5), first)
+    np.testing.assert_array_equal(make(Randomness(3))(5), first)
+
+
+@pytest.mark.parametrize("make", list(ORDERS.values())[1:], ids=list(ORDERS)[1:])
+def test_random_orders_change_with_epoch_seed_and_stream(make):
+    first = make(Randomness(3))(5)
+    assert not np.array_equal(make(Randomness(3))(6), first)
+    assert not np.array_equal(make(Randomness(4))(5), first)
+
+
+@given(n=st.integers(0, 200), seed=st.integers(0, 5))
+@few
+def test_plain_orders_show_every_sample_once(n, seed):
+    np.testing.assert_array_equal(Sequential(n)(seed), np.arange(n))
+    np.testing.assert_array_equal(np.sort(Shuffled(n, Randomness(seed))(1)), np.arange(n))
+
+
+def test_streams_are_independent():
+    randomness = Randomness(0)
+    assert not np.array_equal(Shuffled(100, randomness)(0), Shuffled(100, randomness, stream="other")(0))
+
+
+def test_class_weights_of_cmo():
+    weights = inverse_frequency_weights(np.array([500, 100, 20, 5]), 1.0)
+    expected = [0.030534351145038167, 0.15267175572519084, 0.7633587786259542, 3.053435114503817]
+    np.testing.assert_allclose(weights, expected, rtol=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("alpha", "weights", "draws"),
+    [
+        (1, (0.42857142857142855, 0.8571428571428571, 1.7142857142857142), "13 12 9 13 11 12 4 8 10 6 9 4 8 11"),
+        (0.5, (0.6796227589829592, 0.9611317230511223, 1.3592455179659184), "13 11 8 13 10 12 3 6 9 5 7 3 6 10"),
+        (0, (1, 1, 1), "13 9 6 12 9 11 2 4 8 4 6 2 4 8"),
+        (2, (0.14285714285714285, 0.5714285714285714, 2.2857142857142856), "13 12 12 13 12 13 8 10 12 10 12 8 10 12"),
+    ],
+)
+def test_foreground_draws_of_cmo(alpha, weights, draws):
+    order = ClassWeighted(LABELS, COUNTS, alpha, Randomness(0))
+    np.testing.assert_allclose(order.class_weights, weights, rtol=1e-15)
+    drawn = order.draw(torch.Generator().manual_seed(0))
+    assert " ".join(map(str, drawn)) == draws
+
+
+@given(counts=st.lists(st.integers(1, 300), min_size=2, max_size=5), alpha=st.floats(0, 2))
+@few
+def test_drawn_classes_follow_the_weights(counts, alpha):
+    counts = np.array(counts) * 40
+    labels = np.repeat(np.arange(len(counts)), counts)
+    order = ClassWeighted(labels, counts, alpha, Randomness(1))
+    share = np.bincount(labels[order(0)], minlength=len(counts)) / len(labels)
+    expected = counts ** (1 - alpha) / (counts ** (1 - alpha)).sum()
+    tolerance = 5 * np.sqrt(expected * (1 - expected) / len(labels))
+    assert (np.abs(share - expected) <= tolerance).all()
+
+
+def test_a_class_without_images_cannot_be_weighted():
+    with pytest.raises(UserError, match=r"1 of 3 classes have no training image \(the first is class 1\)"):
+        ClassWeighted(np.array([0, 0, 2]), np.array([2, 0, 1]), 1.0, Randomness(0))
+
+
+def test_a_class_without_images_does_not_matter_to_uniform_weights():
+    order = ClassWeighted(np.array([0, 0, 2]), np.array([2, 0, 1]), 0.0, Randomness(0))
+    np.testing.assert_array_equal(order.class_weights, 1.0)
+
+
+@given(counts=st.lists(st.integers(0, 12), min_size=1, max_size=6), group=st.integers(1, 4), epoch=st.integers(0, 3))
+@few
+def test_class_aware_visits_classes_in_rounds_and_samples_in_cycles(counts, group, epoch):
+    labels = np.repeat(np.arange(len(counts)), counts)
+    order = ClassAware(labels, Randomness(2), samples_per_class=group)
+    present = sum(count > 0 for count in counts)
+    assert len(order) == max(counts) * present
+    shown = order(epoch)
+    turns = labels[shown][::group]
+    for start in range(0, len(turns), max(1, present)):
+        visited = turns[start : start + present]
+        assert len(set(visited)) == len(visited)
+    for label, count in enumerate(counts):
+        samples = shown[labels[shown] == label]
+        for start in range(0, len(samples), max(1, count)):
+            cycle = samples[start : start + count]
+            assert len(set(cycle)) == len(cycle)
+
+
+def test_class_aware_shows_the_largest_class_once():
+    shown = ClassAware(LABELS, Randomness(0))(0)
+    np.testing.assert_array_equal(np.sort(shown[shown < 8]), np.arange(8))
+    np.testing.assert_array_equal(np.bincount(LABELS[shown]), (8, 8, 8))
+
+
+def test_class_aware_needs_a_group():
+    with pytest.raises(ValueError, match="at least 1"):
+        ClassAware(LABELS, Randomness(0), samples_per_class=0)
