@@ -1,5 +1,6 @@
 """Two processes on one machine (gloo) against one: the same global batches, the same weights, no sample evaluated twice."""
 
+import json
 import os
 import socket
 import sys
@@ -74,6 +75,10 @@ def test_two_ranks_equal_one(tmp_path):
     for name, weight in recipe.backbone.state_dict().items():
         assert torch.equal(first["weights"][name], second["weights"][name])
         torch.testing.assert_close(first["weights"][name], weight, rtol=1e-5, atol=1e-6)
+    logs = [(tmp_path / name / "log" / "metrics.jsonl").read_text().splitlines() for name in ("alone", "pair")]
+    for one, both in zip(*([json.loads(line) for line in lines] for lines in logs), strict=True):
+        assert both["train_loss"] == pytest.approx(one["train_loss"], rel=1e-5)
+        assert both["train_top1"] == one["train_top1"]
     for results in (first["results"], second["results"]):
         assert results["last"]["samples"] == 21
         assert results["last"]["per_class_accuracy"] == alone["last"]["per_class_accuracy"]

@@ -160,7 +160,7 @@ class _Trainer:
         recipe.begin_epoch(self._clock(epoch, first))
         recipe.train()
         rate = self._set_learning_rate(epoch)
-        meters = Meters(self.device, self.progress.meters)
+        meters = Meters(self.device, self.progress.meters if self.ranks.is_first else None)
         guard = FiniteGuard(optimiser, self.device)
         optimiser.zero_grad(set_to_none=True)
 
@@ -218,7 +218,7 @@ class _Trainer:
         """Between two batches: save where that was asked for, and leave where Ctrl-C or a scheduler asked for that."""
         every = self.options.checkpoint_every
         if stopping.requested or (every and step % every == 0):
-            self.progress = replace(self.progress, epoch=epoch, step=step, meters=meters.sums.cpu())
+            self.progress = replace(self.progress, epoch=epoch, step=step, meters=meters.over_ranks())
             self._save(self.run.last_checkpoint)
             if stopping.requested:
                 self._leave()
@@ -237,6 +237,7 @@ class _Trainer:
             is_best = self._select(epoch, result, validation)
             self.recipe.evaluated(validation or result, clock)
         self.progress = replace(self.progress, epoch=epoch + 1, step=0, meters=None)
+        meters.sums = meters.over_ranks()
         train = meters.report(self.steps - 1, self.steps)
         report = EpochReport(clock, rate, train, seconds, result, validation, is_best, self.progress.best)
         for listener in self.listeners:

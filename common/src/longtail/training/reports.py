@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from longtail.distributed import sum_over_ranks
 from longtail.metrics import Summary
 from longtail.training.recipe import Clock
 
@@ -119,6 +120,12 @@ class Meters:
     def batch_done(self) -> None:
         """The batch's work has been issued."""
         self._clock.batch_done()
+
+    def over_ranks(self) -> Tensor:
+        """The sums of all ranks together, on the CPU; every rank must call this."""
+        sums = self.sums.clone()
+        sum_over_ranks([sums])
+        return sums.cpu()
 
     def report(self, step: int, steps: int) -> BatchReport:
         """The numbers so far; this waits for the device."""
