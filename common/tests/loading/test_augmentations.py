@@ -344,7 +344,7 @@ def test_published_pixels(operation, level, sign, pixel):
     ],
 )
 def test_published_runs_of_the_policy(seed, pair, sums):
-    """Draws of Python's generator in the published order: the pair, then for each step whether it happens, and if so its sign."""
+    """Draws of Python's generator in the published order: the pair, then of each step whether it happens, and its sign."""
     signed = {"shear_x", "shear_y", "translate_x", "translate_y", "color", "contrast", "sharpness", "brightness"}
     rng = random.Random(seed)
     assert rng.randint(0, 24) == pair
