@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from longtail.errors import UserError
-from longtail.loading.orders import ClassAware, ClassWeighted, Order, Sequential, Shuffled, inverse_frequency_weights
+from longtail.loading.orders import ClassAware, ClassWeighted, Order, Sequential, Shuffled
 from longtail.randomness import Randomness
 
 # eight, four and two samples of three classes
@@ -59,9 +59,10 @@ def test_streams_are_independent():
 
 
 def test_class_weights_of_cmo():
-    weights = inverse_frequency_weights(np.array([500, 100, 20, 5]), 1.0)
+    counts = np.array([500, 100, 20, 5])
+    order = ClassWeighted(np.arange(4), counts, 1.0, Randomness(0))
     expected = [0.030534351145038167, 0.15267175572519084, 0.7633587786259542, 3.053435114503817]
-    np.testing.assert_allclose(weights, expected, rtol=1e-15)
+    np.testing.assert_allclose(order.class_weights, expected, rtol=1e-15)
 
 
 @pytest.mark.parametrize(
@@ -93,13 +94,8 @@ def test_drawn_classes_follow_the_weights(counts, alpha):
 
 
 def test_a_class_without_images_cannot_be_weighted():
-    with pytest.raises(UserError, match=r"1 of 3 classes have no training image \(the first is class 1\)"):
+    with pytest.raises(UserError, match="no training image of class 1"):
         ClassWeighted(np.array([0, 0, 2]), np.array([2, 0, 1]), 1.0, Randomness(0))
-
-
-def test_a_class_without_images_does_not_matter_to_uniform_weights():
-    order = ClassWeighted(np.array([0, 0, 2]), np.array([2, 0, 1]), 0.0, Randomness(0))
-    np.testing.assert_array_equal(order.class_weights, 1.0)
 
 
 @given(counts=st.lists(st.integers(0, 12), min_size=1, max_size=6), group=st.integers(1, 4), epoch=st.integers(0, 3))

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from longtail.datasets.base import Indices
-from longtail.errors import UserError
+from longtail.losses import inverse_frequency_weights
 from longtail.randomness import Randomness
 
 if TYPE_CHECKING:
@@ -67,39 +66,14 @@ class Shuffled:
         return self._randomness.generator(self._stream, epoch).permutation(self._n).astype(np.int64)
 
 
-def inverse_frequency_weights(class_counts: Indices, alpha: float) -> npt.NDArray[np.float64]:
-    """The weight of one sample of each class, proportional to n_c ** -alpha and scaled so that the weights of C classes sum
-    to C.
-
-    Args:
-        class_counts: int64, shape (C,).
-        alpha: the exponent r; a class is then drawn with probability proportional to n_c ** (1 - r), so 1 balances the classes.
-
-    Returns:
-        float64, shape (C,).
-
-    Raises:
-        UserError: a class without images has no finite weight.
-    """
-    empty = np.flatnonzero(class_counts == 0)
-    if alpha > 0 and len(empty):
-        raise UserError(
-            f"{len(empty)} of {len(class_counts)} classes have no training image (the first is class {empty[0]}), so they"
-            " cannot be drawn by inverse frequency; raise the imbalance factor or leave these classes out"
-        )
-    weights: npt.NDArray[np.float64] = class_counts.astype(np.float64) ** -alpha
-    weights /= weights.sum()
-    weights *= len(class_counts)
-    return weights
-
-
 class ClassWeighted:
     """As many draws with replacement as there are samples, each sample weighted by its class (the foreground order of CMO).
 
     Args:
         labels: int64, shape (N,).
         class_counts: images per class, int64, shape (C,).
-        alpha: exponent of the inverse class frequency, see `inverse_frequency_weights`.
+        alpha: exponent r of the inverse class frequency n_c^-r; a class is then drawn in proportion to n_c^(1 - r), so 1
+            balances the classes.
         randomness: the run's source of randomness.
         stream: the name under which the samples are drawn.
 
