@@ -1,5 +1,6 @@
 """What the documents name exists: files, headings, sessions, commands and their flags."""
 
+import itertools
 import re
 import shlex
 import shutil
@@ -105,8 +106,7 @@ def test_documented_command_exists(words, document):
 def check_flags(words, document):
     """A command's flags stand in its own help."""
     if words[0] == "longtail":
-        subcommands = [word for word in words[1:] if re.fullmatch(r"[a-z][a-z-]*", word)][: 2 if words[1:2] == ["data"] else 1]
-        program = [shutil.which("longtail"), *subcommands]
+        program = [shutil.which("longtail"), *itertools.takewhile(lambda word: not word.startswith("-"), words[1:])]
     else:
         file = script(words[1], document)
         assert file, f"no script {words[1]}"
