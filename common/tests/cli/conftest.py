@@ -1,6 +1,7 @@
 from dataclasses import dataclass
 
 import pytest
+
 from longtail.cli.main import dispatch
 from longtail.training.commands import run_command
 

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from longtail.cli.comparison import Outcome, comparison_table, mean_and_spread, with_spread
 from rich.console import Console
+
+from longtail.cli.comparison import Outcome, comparison_table, mean_and_spread, with_spread
 
 
 def result(accuracy, *, few=0.25):

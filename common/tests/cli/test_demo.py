@@ -4,9 +4,10 @@ import json
 import sys
 
 import pytest
+from PIL import Image
+
 from longtail.cli import demo
 from longtail.cli.demo import Contender
-from PIL import Image
 
 TINY = ("--out", "d", "--epochs", 2, "--max-epochs", 1, "--max-steps", 2, "--device", "cpu", "--progress", "none")
 THREE = (*demo.CONTENDERS[:2], Contender("a third", "erm", {"loss": "focal"}))

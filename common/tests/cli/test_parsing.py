@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from longtail.cli.parsing import Parser, add_options, at_least, between, read_options
 from longtail.errors import UserError
 from longtail.training.erm import ERMOptions
@@ -79,6 +80,7 @@ def test_help_shows_defaults_and_choices():
     assert "(default: 5)" in text
     assert "{CE,BS}" in text
     assert "--mixes, --no-mixes" in text
+    assert text.count("(default: True)") == text.count("(default: False)") == 1
 
 
 def test_only_the_named_fields_are_offered():

@@ -6,6 +6,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+
 from longtail.cli.jobs import DEFAULT_BACKBONE, Job, Source
 from longtail.cli.train import create_method_parser, read_job
 from longtail.metrics import ShotThresholds
@@ -41,7 +42,7 @@ def train(longtail, *words):
 
 def test_a_run_and_its_folder(longtail, tmp_path):
     ended = train(longtail, "--thresholds", 50, 10, "--out", "here")
-    assert (ended.code, ended.err) == (0, "")
+    assert ended.code == 0
     folder = tmp_path / "here"
     record = json.loads((folder / "run.json").read_text())
     assert record["finished"]
@@ -54,12 +55,12 @@ def test_a_run_and_its_folder(longtail, tmp_path):
     with (folder / "per_class.csv").open() as file:
         assert [int(row["train_images"]) for row in csv.DictReader(file)] == record["class_counts"]
 
-    rows = {line.split()[0]: line.split()[1:] for line in ended.out.splitlines() if line.strip()}
+    rows = {line.split()[0]: line.split()[1:] for line in ended.out.splitlines() if line.startswith("  ") and line.strip()}
     scores = ("accuracy", "many", "medium", "few", "balanced_accuracy", "macro_f1")
     shown = ["1", *("absent" if last[each] is None else f"{100 * last[each]:.1f}" for each in scores)]
     assert rows["best"] == rows["last"] == shown
     assert "more than 50 training images" in ended.out
-    assert "best epoch chosen on the test set" in ended.out
+    assert "best: chosen on the test set" in ended.out
     assert ended.out.endswith("run folder: here\n")
 
 
@@ -77,13 +78,13 @@ def test_the_default_folder_and_continuing(longtail, tmp_path):
 def test_held_out_images_select_where_asked(longtail):
     ended = train(longtail, "--select", "val", "--val-fraction", 0.2, "--out", "here")
     assert ended.code == 0
-    assert "best epoch chosen on held-out training images" in ended.out
+    assert "best: chosen on held-out training images" in ended.out
 
 
 def test_plain_progress_goes_to_standard_error(longtail):
     ended = train(longtail, "--progress", "plain", "--out", "here")
     assert ended.code == 0
-    assert ended.err.startswith("epoch 1/1 ")
+    assert ended.err.splitlines()[-1].startswith("epoch 1/1 ")
 
 
 def test_help_of_a_method_shows_its_options(longtail):

@@ -4,6 +4,7 @@ import sys
 
 import numpy as np
 import pytest
+
 from longtail.errors import UserError
 from longtail.report import plots
 from longtail.report.plots import PerClass, per_class_plot

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -83,7 +83,7 @@ class Job:
             **asdict(self.options),
         }
 
-    def name(self, shared: Mapping[str, Any]) -> str:
+    def name(self, shared: Collection[str]) -> str:
         """The run's readable name: data set, method, loss, whatever is not at its default, and the seed.
 
         Args:
@@ -102,7 +102,7 @@ class Job:
 DEFAULT_BACKBONE = "resnet32"
 
 
-def _not_default(options: Any, only: Mapping[str, Any] | None = None) -> list[str]:
+def _not_default(options: Any, only: Collection[str] | None = None) -> list[str]:
     """The options that differ from their defaults as short texts; a loss is always told, by its value alone."""
     told = []
     for each in fields(options):

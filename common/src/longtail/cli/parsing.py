@@ -91,9 +91,10 @@ def add_options(group: argparse._ArgumentGroup, options: type[Any], *, only: Col
             argument["type"] = _HOUSE_WORDS.get(each.name) or _plain(kind, each.name)
         if "choices" not in argument and kind is not bool:
             argument.setdefault("metavar", {int: "N", float: "X"}.get(kind, each.name.upper()))
-        if each.default is not None:
-            argument["help"] += " (default: %(default)s)"
-        group.add_argument(f"--{each.name.replace('_', '-')}", default=each.default, **argument)
+        action = group.add_argument(f"--{each.name.replace('_', '-')}", default=each.default, **argument)
+        # Python before 3.13 tells the default of a boolean by itself
+        if each.default is not None and "%(default)s" not in str(action.help):
+            action.help = f"{action.help} (default: %(default)s)"
 
 
 def read_options(arguments: argparse.Namespace, options: type[Options]) -> Options:

@@ -135,9 +135,9 @@ _COLUMNS = {
     "macro-F1": "macro_f1",
 }
 _SELECTION = {
-    "test": "best epoch chosen on the test set, as the papers did; --select val or --select last avoids that",
-    "val": "best epoch chosen on held-out training images",
-    "last": "nothing was selected: best is the last epoch",
+    "test": "best: chosen on the test set",
+    "val": "best: chosen on held-out training images",
+    "last": "best: the last epoch, nothing was chosen",
 }
 
 

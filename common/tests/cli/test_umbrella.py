@@ -6,6 +6,7 @@ import sys
 from importlib.metadata import EntryPoint
 
 import pytest
+
 from longtail import __version__
 from longtail.cli import methods
 from longtail.cli.main import create_parser
@@ -63,7 +64,6 @@ def test_version(longtail):
         ("train erm --seed -1", "argument --seed: must be at least 0"),
         ("train erm --loss hinge", "argument --loss: invalid choice: 'hinge'"),
         ("train erm --device tpu --out x", "--device tpu: no such device"),
-        ("train erm --data cifar10 --root nowhere/at/all --out x", "nowhere/at/all"),
         ("demo --seeds 0", "argument --seeds: must be at least 1"),
         ("demo --epochs none", "argument --epochs: invalid integer value"),
         ("data fake svhn --out x", "argument LAYOUT: invalid choice: 'svhn'"),
@@ -84,8 +84,8 @@ def test_a_folder_that_cannot_be_made_exits_with_2(command, longtail, tmp_path):
     (tmp_path / "file").write_text("in the way")
     ended = longtail(*command, "--out", "file/run", "--max-epochs", 1, "--max-steps", 1)
     assert ended.code == 2
-    assert "file/run" in ended.err
-    assert ended.err.count("\n") == 1
+    assert "file/run" in ended.err.splitlines()[-1]
+    assert "Traceback" not in ended.err
     assert (tmp_path / "file").read_text() == "in the way"
 
 
