@@ -41,8 +41,8 @@ def occupied_counts(class_counts: ClassCounts) -> npt.NDArray[np.int64]:
     if len(empty):
         named = ", ".join(map(str, empty[:_NAMED])) + (f" and {len(empty) - _NAMED} more" if len(empty) > _NAMED else "")
         raise UserError(
-            f"no training image of class {named}: what is made from class counts (loss, weight, margin, sampler) needs one of each.\n"
-            "Leave the empty classes out of the data set, or choose a loss and an order that ignore counts (ce, focal; shuffled)."
+            f"no training image of class {named}: losses, weights and samplers made from class counts need one.\n"
+            "Leave the empty classes out of the data, or choose a loss and an order that ignore counts (ce, focal; shuffled)."
         )
     return counts
 
