@@ -64,6 +64,11 @@ def test_a_run_and_its_folder(longtail, tmp_path):
     assert ended.out.endswith("run folder: here\n")
 
 
+def test_tensorboard_events_where_asked(longtail, tmp_path):
+    assert train(longtail, "--tensorboard", "--out", "here").code == 0
+    assert list((tmp_path / "here").glob("events.out.tfevents.*"))
+
+
 def test_the_default_folder_and_continuing(longtail, tmp_path):
     first = train(longtail)
     assert (first.code, first.out.splitlines()[-1]) == (0, f"run folder: runs/{NAME}")

@@ -66,9 +66,9 @@ def test_version(longtail):
         ("train erm --device tpu --out x", "--device tpu: no such device"),
         ("demo --seeds 0", "argument --seeds: must be at least 1"),
         ("demo --epochs none", "argument --epochs: invalid integer value"),
-        ("data fake svhn --out x", "argument LAYOUT: invalid choice: 'svhn'"),
-        ("data fake cifar10", "required: --out"),
-        ("data fake cifar10 --out x --num-classes 0", "argument --num-classes: must be at least 1"),
+        ("data fake --layout svhn --out x", "argument --layout: invalid choice: 'svhn'"),
+        ("data fake --layout cifar10", "required: --out"),
+        ("data fake --layout cifar10 --out x --num-classes 0", "argument --num-classes: must be at least 1"),
     ],
 )
 def test_mistakes_exit_with_2_and_a_line_or_two(words, message, longtail):
@@ -107,7 +107,20 @@ def test_methods_are_found_where_training_finds_them():
 
 
 def test_fake_data_is_written_and_told(longtail, tmp_path):
-    words = ["data", "fake", "cifar10", "--out", "f", "--num-classes", 3, "--largest-class", 5, "--test-per-class", 1]
+    words = [
+        "data",
+        "fake",
+        "--layout",
+        "cifar10",
+        "--out",
+        "f",
+        "--num-classes",
+        3,
+        "--largest-class",
+        5,
+        "--test-per-class",
+        1,
+    ]
     ended = longtail(*words, "--seed", 4)
     assert (ended.code, ended.err) == (0, "")
     assert "--root f" in ended.out

@@ -164,7 +164,7 @@ def test_missing_data_show_the_layout_and_the_rehearsal(tmp_path):
     message = str(caught.value)
     assert f"{tmp_path / 'cifar-10-batches-py'}/ with data_batch_1, " in message
     assert "cifar-10-python.tar.gz" in message
-    assert f"longtail data fake cifar10 --out {tmp_path}" in message
+    assert f"longtail data fake --layout cifar10 --out {tmp_path}" in message
 
 
 def test_a_failed_download_says_so_and_leaves_nothing(tmp_path, monkeypatch):
@@ -174,7 +174,7 @@ def test_a_failed_download_says_so_and_leaves_nothing(tmp_path, monkeypatch):
 
     monkeypatch.setattr(vision.utils, "download_and_extract_archive", no_network)
     root = tmp_path / "data"
-    with pytest.raises(UserError, match=r"downloading it failed .*no route to host[\s\S]*longtail data fake cifar100"):
+    with pytest.raises(UserError, match=r"downloading it failed .*no route to host[\s\S]*longtail data fake --layout cifar100"):
         load_cifar("cifar100", root)
     assert list(root.iterdir()) == []
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from longtail.cli.comparison import Outcome
     from longtail.cli.jobs import Job, Source
     from longtail.datasets.base import LongTailData
+    from longtail.training.reports import Listener
+    from longtail.training.run_folder import Run
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,6 @@ def _train(jobs: Sequence[tuple[Contender, Job]], data: LongTailData, out: Path)
     """Carry out the jobs one after the other, with a line about each."""
     from longtail.cli.comparison import Outcome
     from longtail.cli.jobs import continue_or_begin, run_job
-    from longtail.training.progress import create_progress
 
     outcomes: dict[str, Outcome] = {}
     for number, (contender, job) in enumerate(jobs, 1):
@@ -124,7 +125,7 @@ def _train(jobs: Sequence[tuple[Contender, Job]], data: LongTailData, out: Path)
                 job,
                 data,
                 partial(continue_or_begin, folder),
-                [create_progress(job.runtime.progress)],
+                partial(_shown, job.runtime.progress),
             )
         except KeyboardInterrupt:
             print("give the same command again to go on from here", file=sys.stderr)
@@ -136,6 +137,12 @@ def _train(jobs: Sequence[tuple[Contender, Job]], data: LongTailData, out: Path)
             flush=True,
         )
     return list(outcomes.values())
+
+
+def _shown(progress: str, _: Run) -> list[Listener]:
+    from longtail.training.progress import create_progress
+
+    return [create_progress(progress)]
 
 
 def _use_one_thread() -> None:

@@ -142,7 +142,7 @@ def run_job(
     job: Job,
     data: LongTailData,
     open_run: Callable[[str, Mapping[str, Any]], Run],
-    listeners: Sequence[Listener],
+    listeners: Callable[[Run], Sequence[Listener]],
     *,
     log_interval: int = 50,
 ) -> tuple[Run, dict[str, Any]]:
@@ -152,7 +152,7 @@ def run_job(
         job: what to train.
         data: the job's data set.
         open_run: makes the run from the job's name and from what identifies it.
-        listeners: told about progress.
+        listeners: makes those who are told about progress.
         log_interval: batches between reports to the listeners.
 
     Returns:
@@ -177,5 +177,5 @@ def run_job(
         runtime=job.runtime,
         thresholds=job.thresholds,
     )
-    results = execute(plan, open_named, lambda run: listeners, log_interval=log_interval)  # noqa: ARG005 - the seam
+    results = execute(plan, open_named, listeners, log_interval=log_interval)
     return opened[0], results

@@ -16,6 +16,7 @@ from longtail.training.runtime import RuntimeOptions, add_runtime_options
 if TYPE_CHECKING:
     from longtail.cli.jobs import Job
     from longtail.training.method import Method
+    from longtail.training.reports import Listener
 
 
 def add_parser(commands: argparse._SubParsersAction[Parser]) -> None:
@@ -41,6 +42,7 @@ def run(arguments: argparse.Namespace) -> None:
     from longtail.training.method import load_method
     from longtail.training.progress import create_progress
     from longtail.training.run_folder import Run
+    from longtail.training.tensorboard import TensorBoardLog
 
     method = load_method(arguments.method)
     parsed = create_method_parser(method).parse_args(arguments.rest)
@@ -51,11 +53,15 @@ def run(arguments: argparse.Namespace) -> None:
         folder = Path("runs") / name if parsed.out is None else Path(parsed.out)
         return Run(folder, folder, identity=identity)
 
+    def listeners(run: Run) -> list[Listener]:
+        shown = create_progress(job.runtime.progress, without_terminal="plain")
+        return [shown, TensorBoardLog(run.log_dir)] if parsed.tensorboard else [shown]
+
     finished, results = run_job(
         job,
         data,
         open_run,
-        [create_progress(job.runtime.progress, without_terminal="plain")],
+        listeners,
         log_interval=parsed.log_interval,
     )
     if ranks().is_first:
@@ -92,6 +98,7 @@ def create_method_parser(method: Method) -> Parser:
     group.add_argument(
         "--out", metavar="DIR", help="run folder (default: runs/ and a name made of data, method, options, seed)"
     )
+    group.add_argument("--tensorboard", action="store_true", help="also write TensorBoard events into the run folder")
     group.add_argument(
         "--thresholds",
         type=at_least(0),

@@ -152,7 +152,7 @@ def _find(name: str, archive: Archive, root: Path, download: bool) -> Path:
 def _wanted(name: str, archive: Archive, root: Path) -> str:
     return (
         f"Expected: {root / archive.folder}/ with {', '.join(archive.files)}, or {root / archive.tar}.\n"
-        f"To rehearse on fake data: longtail data fake {name} --out {root}"
+        f"To rehearse on fake data: longtail data fake --layout {name} --out {root}"
     )
 
 
