@@ -1,5 +1,6 @@
 import pytest
 import torch
+
 from longtail.backbones import BACKBONES, create_backbone
 from longtail.errors import UserError
 

@@ -1,5 +1,6 @@
 import pytest
 import torch
+
 from longtail.backbones import create_backbone, load_backbone_weights
 from longtail.errors import UserError
 

@@ -1,5 +1,6 @@
 import pytest
 import torch
+
 from longtail.backbones import CifarResNet, CosineLinear, create_backbone
 from longtail.backbones.cifar_resnet import shortcut_a
 

@@ -1,5 +1,6 @@
 import pytest
 import torch
+
 from longtail.backbones import CosineLinear, create_head
 from longtail.errors import UserError
 

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from longtail.errors import UserError
 from longtail.losses import DeferredReweighting, effective_number_weights, inverse_frequency_weights
 

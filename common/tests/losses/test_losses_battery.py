@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from longtail.errors import UserError
 from longtail.losses import LOSSES, WeightedLoss, create_loss
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+
 from longtail.losses import LDAM, BalancedSoftmax, CrossEntropy, Focal, effective_number_weights, mixed_loss
 
 COUNTS = [500, 100, 20, 5]

@@ -6,8 +6,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from longtail.errors import UserError
-from longtail.metrics import ClassificationCounts, ShotThresholds, summarise
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, log_loss, recall_score, top_k_accuracy_score
 from torchmetrics.functional.classification import (
     multiclass_accuracy,
@@ -15,6 +13,9 @@ from torchmetrics.functional.classification import (
     multiclass_confusion_matrix,
     multiclass_f1_score,
 )
+
+from longtail.errors import UserError
+from longtail.metrics import ClassificationCounts, ShotThresholds, summarise
 
 
 def evaluate(logits, labels, class_counts=None, thresholds=None, **options):
