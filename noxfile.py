@@ -140,9 +140,14 @@ def packaging(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """Measure speed: `-- NAME ...` runs benchmarks/NAME.py, cmo_epoch unless told."""
+    words = list(session.posargs)
+    name = words.pop(0) if words and not words[0].startswith("-") else "cmo_epoch"
+    if not (ROOT / "benchmarks" / f"{name}.py").is_file():
+        session.error(
+            f"no benchmark {name!r}; there are: " + ", ".join(sorted(each.stem for each in ROOT.glob("benchmarks/*.py")))
+        )
     session.install("./common", *(f"./{folder.relative_to(ROOT)}" for folder in METHODS))
-    name, *arguments = session.posargs or ["cmo_epoch"]
-    session.run("python", f"benchmarks/{name}.py", *arguments)
+    session.run("python", f"benchmarks/{name}.py", *words)
 
 
 @nox.session(name="min-deps", venv_backend="uv")
@@ -160,7 +165,7 @@ def min_deps(session: nox.Session) -> None:
 @nox.session
 def build(session: nox.Session) -> None:
     """Build the sdists, and from them the wheels, into dist/."""
-    session.install("build")
+    session.install("build[uv]")
     shutil.rmtree(ROOT / "dist", ignore_errors=True)
     for folder in PACKAGES:
-        session.run("python", "-m", "build", "--outdir", "dist", str(folder))
+        session.run("python", "-m", "build", "--installer", "uv", "--outdir", "dist", str(folder))
