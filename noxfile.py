@@ -7,6 +7,7 @@ the clone. What follows `--` on nox's command line goes to the program that the 
 import configparser
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import nox
@@ -153,6 +154,8 @@ def bench(session: nox.Session) -> None:
 @nox.session(name="min-deps", venv_backend="uv")
 def min_deps(session: nox.Session) -> None:
     """Test all packages with the oldest dependencies that they admit."""
+    if sys.version_info >= (3, 13):
+        session.error("the oldest dependencies were not built for this Python: use 3.10, 3.11 or 3.12")
     projects = [word for folder in PACKAGES for word in ("-r", f"{folder}/pyproject.toml")]
     session.run_install("uv", "pip", "install", "--resolution", "lowest-direct", "--all-extras", *projects)
     session.install("--no-deps", *map(str, PACKAGES))
