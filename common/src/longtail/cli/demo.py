@@ -172,7 +172,8 @@ def _report(outcomes: Sequence[Outcome], data: LongTailData, arguments: argparse
     seeds = arguments.seeds
     over = f"mean ± sample standard deviation over {seeds} seeds" if seeds > 1 else "one seed"
     console().print(comparison_table(outcomes, f"Test accuracy in %, {over}"))
-    print("Every run is judged after its last epoch, so nothing was chosen on the test set. Seeds change training, not the images.")
+    print("Every run is judged after its last epoch, so nothing was chosen on the test set.")
+    print("Seeds change the training, not the images.")
     print(_groups(data))
     numbers, plot = out / "demo.json", out / "per_class.png"
     write_json(numbers, _numbers(outcomes, data, arguments))
