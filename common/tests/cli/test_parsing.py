@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from longtail.cli.parsing import Parser, add_options, at_least, between, read_options
+from longtail.cli.parsing import Parser, add_options, read_options
 from longtail.errors import UserError
 from longtail.training.erm import ERMOptions
-from longtail.training.options import option
+from longtail.training.options import at_least, between, option
 from longtail.training.runtime import RuntimeOptions
 
 

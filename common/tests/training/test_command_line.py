@@ -102,6 +102,15 @@ def test_exit_codes(main, code, capsys):
     assert said.endswith("error: what and where\n") if code == 2 else not said
 
 
+@pytest.mark.parametrize("takes", [True, False])
+def test_a_command_may_refuse_added_options(monkeypatch, takes):
+    monkeypatch.setenv("LONGTAIL_ADDOPTS", "--max-epochs 1")
+    seen = []
+    with pytest.raises(SystemExit):
+        run_command(seen.append, ["word"], takes_added=lambda words: takes and words == ["word"])
+    assert seen == [["word", "--max-epochs", "1"] if takes else ["word"]]
+
+
 def test_bugs_keep_their_traceback():
     with pytest.raises(ZeroDivisionError):
         run_command(_fail(ZeroDivisionError()), [])

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from longtail.cli.parsing import Parser, at_least
+from longtail.cli.parsing import Parser
 from longtail.datasets.fake import LAYOUTS
+from longtail.training.options import at_least
 
 
 def add_parser(commands: argparse._SubParsersAction[Parser]) -> None:

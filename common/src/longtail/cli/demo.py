@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from longtail.cli.methods import installed_methods
-from longtail.cli.parsing import Parser, add_options, at_least, read_options
+from longtail.cli.parsing import Parser, add_options, read_options
 from longtail.errors import UserError
+from longtail.training.options import at_least
 from longtail.training.runtime import RuntimeOptions
 
 if TYPE_CHECKING:

@@ -24,6 +24,11 @@ def dispatch(argv: list[str]) -> None:
     arguments.run(arguments)
 
 
+def trains(argv: list[str]) -> bool:
+    """Whether a command line is of a command that takes the options shared by all training."""
+    return argv[:1] in (["train"], ["demo"])
+
+
 def main() -> None:
     """Run as a program."""
-    run_command(dispatch)
+    run_command(dispatch, takes_added=trains)

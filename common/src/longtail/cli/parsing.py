@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 import types
 import typing
 from collections.abc import Callable, Collection
@@ -11,6 +10,7 @@ from dataclasses import fields
 from typing import Any, NoReturn, TypeVar
 
 from longtail.errors import UserError
+from longtail.training.options import at_least, between
 
 Options = TypeVar("Options")
 
@@ -24,35 +24,6 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raises UserError."""
         raise UserError(f"{message}\nsee {self.prog} --help")
-
-
-def at_least(least: int) -> Callable[[str], int]:
-    """The type of an argument that is an integer from `least` on."""
-
-    def convert(text: str) -> int:
-        value = int(text)
-        if value < least:
-            raise argparse.ArgumentTypeError(f"must be at least {least}, got {value}")
-        return value
-
-    convert.__name__ = "integer"  # argparse names the type where the text is no number at all
-    return convert
-
-
-def between(least: float, most: float = math.inf, *, least_excluded: bool = False) -> Callable[[str], float]:
-    """The type of an argument that is a finite number in [`least`, `most`]."""
-    low = f"greater than {least:g}" if least_excluded else f"at least {least:g}"
-    wanted = low if most == math.inf else f"{low} and at most {most:g}"
-
-    def convert(text: str) -> float:
-        value = float(text)
-        too_low = value <= least if least_excluded else value < least
-        if not math.isfinite(value) or too_low or value > most:
-            raise argparse.ArgumentTypeError(f"must be {wanted}, got {text}")
-        return value
-
-    convert.__name__ = "number"
-    return convert
 
 
 _HOUSE_WORDS: dict[str, Callable[[str], Any]] = {

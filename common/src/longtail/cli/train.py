@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from longtail.cli.methods import installed_methods
 from longtail.cli.output import console, percent, table
-from longtail.cli.parsing import Parser, add_options, at_least, read_options
+from longtail.cli.parsing import Parser, add_options, read_options
+from longtail.training.options import at_least
 from longtail.training.runtime import RuntimeOptions, add_runtime_options
 
 if TYPE_CHECKING:

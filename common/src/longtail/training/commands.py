@@ -10,15 +10,22 @@ from longtail.errors import UserError
 from longtail.training.runtime import command_line
 
 
-def run_command(main: Callable[[list[str]], int | None], argv: Sequence[str] | None = None) -> None:
+def run_command(
+    main: Callable[[list[str]], int | None],
+    argv: Sequence[str] | None = None,
+    *,
+    takes_added: Callable[[list[str]], bool] | None = None,
+) -> None:
     """Call `main` with the command line, `LONGTAIL_ADDOPTS` included, and leave the process with its exit code.
 
     Args:
         main: takes the arguments without the program's name; None counts as 0.
         argv: the arguments; those of the process by default.
+        takes_added: whether this command line takes the options of `LONGTAIL_ADDOPTS`; by default it does.
     """
     try:
-        code = main(command_line(sys.argv[1:] if argv is None else argv)) or 0
+        words = list(sys.argv[1:] if argv is None else argv)
+        code = main(command_line(words) if takes_added is None or takes_added(words) else words) or 0
     except UserError as error:
         sys.stdout.flush()
         print(f"{Path(sys.argv[0]).name}: error: {error}", file=sys.stderr)

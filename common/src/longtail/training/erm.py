@@ -15,7 +15,7 @@ from longtail.loading.presets import create_augmentation
 from longtail.losses import LOSSES, DeferredReweighting, Loss, WeightedLoss, create_loss, effective_number_weights
 from longtail.training.devices import place
 from longtail.training.method import MakeBackbone, Setting
-from longtail.training.options import option
+from longtail.training.options import between, option
 from longtail.training.recipe import Clock, Recipe, StepOutput
 from longtail.training.schedules import Schedule, stretched, stretched_epoch, warmup_cosine, warmup_steps
 from longtail.training.stage import Stage, create_sgd
@@ -90,7 +90,9 @@ class ERMOptions:
     loss: str = option("ce", "loss function", choices=tuple(LOSSES))
     train_rule: str = option("none", "class weights: none, effective-number weights, or those deferred", choices=TRAIN_RULES)
     order: str = option("shuffled", "epoch order", choices=("shuffled", "class_weighted", "class_aware"))
-    sampling_power: float = option(1.0, "r of the class_weighted order: sample weight is (images of its class)^-r")
+    sampling_power: float = option(
+        1.0, "r of the class_weighted order: sample weight is (images of its class)^-r", type=between(0)
+    )
     epochs: int = option(STANDARD_EPOCHS, "epochs")
     batch_size: int = option(128, "batch size over all ranks")
     lr: float = option(0.1, "base learning rate")

@@ -167,7 +167,7 @@ class _Trainer:
         for step, batch in enumerate(islice(self.stage.train.epoch(epoch, first), self.steps - first), first):
             meters.data_ready()
             clock = self._clock(epoch, step)
-            torch.manual_seed(self.randomness.integer("step", epoch, step, self.ranks.rank))  # dropout and its kind
+            self._seed_torch(epoch, step)
             with autocast(self.device, self.options.precision):
                 output = self.model(in_memory_format(batch, self.options), clock)
             window = self._window(step)
@@ -189,6 +189,13 @@ class _Trainer:
         self._end_epoch(epoch, meters, rate, time.perf_counter() - started)
         if stopping.requested:
             self._leave()
+
+    def _seed_torch(self, epoch: int, step: int) -> None:
+        """Dropout and its kind draw from torch's own generators. `torch.manual_seed` would take milliseconds on some builds."""
+        seed = self.randomness.integer("step", epoch, step, self.ranks.rank)
+        torch.default_generator.manual_seed(seed)
+        if self.device.type == "cuda":
+            torch.cuda.manual_seed(seed)
 
     def _set_learning_rate(self, epoch: int) -> float:
         factor = self.stage.schedule(epoch)
@@ -224,7 +231,7 @@ class _Trainer:
                 self._leave()
 
     def _leave(self) -> None:
-        print(f"stopped; {self.run.last_checkpoint} is written, --resume-auto continues from it", file=sys.stderr)
+        print(f"stopped; {self.run.last_checkpoint} holds the state to continue from (--resume-auto)", file=sys.stderr)
         raise KeyboardInterrupt
 
     def _end_epoch(self, epoch: int, meters: Meters, rate: float, seconds: float) -> None:

@@ -100,7 +100,7 @@ class Run:
             UserError: a folder cannot be made or written to.
         """
         moved = self._set_aside() if keep_logs is None else []
-        for folder in {self.log_dir, self.checkpoint_dir}:
+        for folder in (self.log_dir, self.checkpoint_dir):
             make_folder(folder)
         self._kept_sizes = None if keep_logs is None else dict(keep_logs)
         self._record = {

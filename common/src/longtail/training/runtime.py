@@ -10,30 +10,12 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from longtail.errors import UserError
-from longtail.training.options import option
+from longtail.training.options import at_least, between, option
 
 ADDOPTS = "LONGTAIL_ADDOPTS"
 
 
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, got {value}")
-    return value
-
-
-def _fraction(text: str) -> float:
-    value = float(text)
-    if not 0 < value < 1:
-        raise argparse.ArgumentTypeError(f"must lie between 0 and 1, got {value}")
-    return value
-
-
-def _positive_number(text: str) -> float:
-    value = float(text)
-    if not value > 0:
-        raise argparse.ArgumentTypeError(f"must be greater than 0, got {value}")
-    return value
+_positive = at_least(1)
 
 
 @dataclass(frozen=True)
@@ -53,14 +35,18 @@ class RuntimeOptions:
         "what chooses the best epoch: the test set (as the papers did), held-out training images, or nothing (last)",
         choices=("test", "val", "last"),
     )
-    val_fraction: float = option(0.1, "share of each class held out with --select val", type=_fraction, metavar="F")
+    val_fraction: float = option(
+        0.1, "share of each class held out with --select val", type=between(0, 0.9, least_excluded=True), metavar="F"
+    )
     eval_every: int = option(1, "evaluate every N epochs, and after the last", type=_positive, metavar="N")
     resume_auto: bool = option(False, "continue from this run's own last checkpoint, if there is one")
     checkpoint_every: int | None = option(
         None, "save a checkpoint every N batches, besides each epoch's", type=_positive, metavar="N"
     )
     accumulate: int = option(1, "batches whose gradients one optimiser step adds up", type=_positive, metavar="N")
-    clip_norm: float | None = option(None, "clip the gradient's L2 norm to X", type=_positive_number, metavar="X")
+    clip_norm: float | None = option(
+        None, "clip the gradient's L2 norm to X", type=between(0, least_excluded=True), metavar="X"
+    )
     progress: str = option(
         "auto", "a live bar, plain lines, or neither; auto is a bar on a terminal", choices=("auto", "bar", "plain", "none")
     )

@@ -14,7 +14,7 @@ from longtail.losses import create_loss
 from longtail.training.devices import place
 from longtail.training.erm import ClassWeights
 from longtail.training.method import MakeBackbone, Setting
-from longtail.training.options import option
+from longtail.training.options import at_least, between, option
 from longtail.training.schedules import Schedule, stretched, stretched_epoch
 from longtail.training.stage import Stage, create_sgd
 from longtail_cmo.mixing import MixPlan
@@ -34,13 +34,13 @@ class CMOOptions:
     loss_type: str = option("BS", "loss: cross entropy, LDAM or balanced softmax", choices=tuple(LOSSES))
     train_rule: str = option("None", "class weights: none, effective-number weights, or those deferred", choices=tuple(RULES))
     data_aug: str = option("CMO", "mix, or train on the same data without mixing", choices=("CMO", "vanilla"))
-    mixup_prob: float = option(0.5, "share of batches that are mixed")
-    start_data_aug: int = option(3, "mix only after this 0-based epoch")
-    end_data_aug: int = option(3, "last epochs without mixing")
+    mixup_prob: float = option(0.5, "share of batches that are mixed", type=between(0, 1))
+    start_data_aug: int = option(3, "mix only after this 0-based epoch", type=at_least(-1))
+    end_data_aug: int = option(3, "last epochs without mixing", type=at_least(0))
     weighted_alpha: float = option(
-        1.0, "r of the foreground sampler: an image is drawn in proportion to (images of its class)^-r"
+        1.0, "r of the foreground sampler: an image is drawn in proportion to (images of its class)^-r", type=between(0)
     )
-    beta: float = option(1.0, "the mixing ratio is drawn from Beta(beta, beta)")
+    beta: float = option(1.0, "the mixing ratio is drawn from Beta(beta, beta)", type=between(0, least_excluded=True))
     use_randaug: bool = option(False, "strong augmentation with its own schedule")
     epochs: int = option(200, "epochs")
     batch_size: int = option(128, "batch size over all ranks")
