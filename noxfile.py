@@ -18,7 +18,7 @@ PACKAGES = [ROOT / "common", *METHODS]
 SOURCES = [str(folder / "src") for folder in PACKAGES]
 TESTS = {f"test-{folder.name.replace('_', '-')}": folder for folder in PACKAGES}
 
-EVERY_EXTRA = "./common[report,tensorboard,export]"
+EVERY_EXTRA = "./common[report,tensorboard]"
 IMPORT_EVERY_MODULE = """
 import importlib, pkgutil, sys
 package = importlib.import_module(sys.argv[1])

@@ -9,7 +9,7 @@ import pytest
 
 from longtail import __version__
 from longtail.cli import methods
-from longtail.cli.main import create_parser
+from longtail.cli.main import create_parser, trains
 from longtail.training import method
 
 HELP = [[], ["demo"], ["methods"], ["train"], ["data"], ["data", "fake"]]
@@ -129,3 +129,8 @@ def test_fake_data_is_written_and_told(longtail, tmp_path):
     expected = {"layout": "cifar10", "seed": 4, "num_classes": 3, "largest_class": 5, "test_per_class": 1}
     assert expected.items() <= written.items()
     assert str(marker.parent.relative_to(tmp_path)) in ended.out
+
+
+def test_only_training_takes_the_added_options():
+    assert trains(["train", "erm", "--seed", "1"])
+    assert not any(trains(words) for words in ([], ["methods"], ["demo"], ["data", "fake"], ["--version"]))

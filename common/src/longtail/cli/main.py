@@ -26,7 +26,7 @@ def dispatch(argv: list[str]) -> None:
 
 def trains(argv: list[str]) -> bool:
     """Whether a command line is of a command that takes the options shared by all training."""
-    return argv[:1] in (["train"], ["demo"])
+    return argv[:1] == ["train"]
 
 
 def main() -> None:
