@@ -149,6 +149,36 @@ def test_non_finite_loss_stops_the_run_and_spares_the_weights(tmp_path, spoil):
         assert run.weights()["epoch"] == spoil[0]
 
 
+def test_non_finite_loss_is_not_saved_between_batches(tmp_path):
+    run = ToyRun(tmp_path, spoil=(1, 3), checkpoint_every=1)
+    with pytest.raises(UserError, match="stopped being finite"):
+        run.train()
+    kept = run.weights()
+    assert (kept["epoch"], kept["longtail"]["progress"]["step"]) == (1, 3)
+    assert all(torch.isfinite(value).all() for value in kept["state_dict"].values())
+
+
+def test_resuming_keeps_momentum_and_takes_the_new_settings(tmp_path):
+    ToyRun(tmp_path / "first").train(max_epochs=1)
+    other = ToyRun(tmp_path / "second", lr=0.5, epochs=1)
+    stage = other.stage()
+    other.train(resume=tmp_path / "first" / "checkpoint" / "ckpt.pth.tar", stage=stage)
+    (group,) = stage.optimiser.param_groups
+    assert group["lr"] == group["initial_lr"] == 0.5
+    assert any(state["momentum_buffer"].any() for state in stage.optimiser.state.values())
+
+
+def test_an_original_checkpoint_in_the_runs_own_folder(tmp_path):
+    run = ToyRun(tmp_path)
+    log, checkpoints = tmp_path / "log", tmp_path / "checkpoint"
+    for folder in (log, checkpoints):
+        folder.mkdir()
+    (log / "metrics.jsonl").write_text("theirs\n")
+    torch.save({"epoch": 3, "state_dict": run.stage().recipe.backbone.state_dict()}, checkpoints / "ckpt.pth.tar")
+    run.train(resume=checkpoints / "ckpt.pth.tar")
+    assert (tmp_path / "log~1" / "metrics.jsonl").read_text() == "theirs\n"
+
+
 @pytest.mark.parametrize("select", ["test", "val", "last"])
 def test_selection(tmp_path, select):
     run = ToyRun(tmp_path, epochs=6, select=select)

@@ -6,7 +6,7 @@ import io
 import pickle
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ class Progress:
         best_epoch: its 0-based epoch.
         best_result, last_result: the test summaries of the best and the latest evaluation, as dictionaries.
         meters: running sums of the training epoch that is under way.
-        log_sizes: bytes of each log file, by name.
+        log_sizes: bytes of each log file, by name; None where the checkpoint is not of this project.
     """
 
     epoch: int = 0
@@ -43,7 +43,7 @@ class Progress:
     best_result: dict[str, Any] | None = None
     last_result: dict[str, Any] | None = None
     meters: Tensor | None = None
-    log_sizes: dict[str, int] = field(default_factory=dict)
+    log_sizes: dict[str, int] | None = None
 
 
 def pack(recipe: Recipe, optimiser: torch.optim.Optimizer, progress: Progress, identity: Mapping[str, Any]) -> bytes:
@@ -117,10 +117,21 @@ def restore(content: Mapping[str, Any], path: Path, recipe: Recipe, optimiser: t
         if lacking or unexpected:
             raise UserError(f"{path} was written by another method: {', '.join([*lacking, *unexpected][:3])} do not match")
     if "optimizer" in content:
-        try:
-            optimiser.load_state_dict(content["optimizer"])
-        except (ValueError, KeyError) as error:
-            raise UserError(f"{path} holds the state of another optimiser: {error}") from error
+        _restore_optimiser(optimiser, content["optimizer"], path)
     if ours is not None:
         return Progress(**ours["progress"])
     return Progress(epoch=int(content.get("epoch", 0)), best=float(content.get("best_acc1", 0.0)) / 100)
+
+
+def _restore_optimiser(optimiser: torch.optim.Optimizer, state: dict[str, Any], path: Path) -> None:
+    """Load momentum and the like; the learning rate and other settings stay as the command line has them."""
+    settings = [{name: value for name, value in group.items() if name != "params"} for group in optimiser.param_groups]
+    try:
+        optimiser.load_state_dict(state)
+    except (ValueError, KeyError) as error:
+        raise UserError(f"{path} holds the state of another optimiser: {error}") from error
+    for group, kept in zip(optimiser.param_groups, settings, strict=True):
+        for name in [*group]:
+            if name != "params" and name not in kept:
+                del group[name]
+        group.update(kept)

@@ -184,7 +184,7 @@ class _Trainer:
                 for listener in self.listeners:
                     listener.train_batch(meters.report(step, self.steps), clock, rate)
             if window.closes and step + 1 < self.steps:
-                self._pause(epoch, step + 1, meters, stopping)
+                self._pause(epoch, step + 1, meters, guard, stopping)
         guard.check(self._clock(epoch, self.steps - 1))
         self._end_epoch(epoch, meters, rate, time.perf_counter() - started)
         if stopping.requested:
@@ -221,10 +221,11 @@ class _Trainer:
         if self.options.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.recipe.parameters(), self.options.clip_norm)
 
-    def _pause(self, epoch: int, step: int, meters: Meters, stopping: StopRequest) -> None:
+    def _pause(self, epoch: int, step: int, meters: Meters, guard: FiniteGuard, stopping: StopRequest) -> None:
         """Between two batches: save where that was asked for, and leave where Ctrl-C or a scheduler asked for that."""
         every = self.options.checkpoint_every
         if stopping.requested or (every and step % every == 0):
+            guard.check(self._clock(epoch, step))
             self.progress = replace(self.progress, epoch=epoch, step=step, meters=meters.over_ranks())
             self._save(self.run.last_checkpoint)
             if stopping.requested:
