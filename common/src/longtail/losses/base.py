@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -15,7 +17,7 @@ def full_precision(logits: Tensor) -> Tensor:
     return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
-class Loss(nn.Module):
+class Loss(nn.Module, ABC):
     """A loss of logits (B, C) against integer labels (B,), averaged over the batch.
 
     Subclasses give `per_sample`. Whatever a loss derives from the class counts is a non-persistent buffer: it follows `.to()`,
@@ -29,9 +31,9 @@ class Loss(nn.Module):
         super().__init__()
         self.num_classes = len(checked_counts(class_counts))
 
+    @abstractmethod
     def per_sample(self, logits: Tensor, labels: Tensor) -> Tensor:
         """The loss of each sample, shape (B,), float32 (float64 for float64 logits), without any class weight."""
-        raise NotImplementedError
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         """The mean loss, a scalar; `logits` is floating point (B, C), `labels` int64 (B,)."""

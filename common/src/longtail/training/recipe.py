@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -48,7 +49,7 @@ class StepOutput(NamedTuple):
     parts: Mapping[str, Tensor]
 
 
-class Recipe(nn.Module):
+class Recipe(nn.Module, ABC):
     """A paper's algorithm: what a batch costs, and what the network predicts.
 
     Whatever a run must remember (a teacher, class statistics) is a buffer or a submodule, so that checkpoints, devices and
@@ -67,9 +68,9 @@ class Recipe(nn.Module):
     def begin_epoch(self, clock: Clock) -> None:
         """Called before each epoch's first batch, and again on resuming in the middle of one."""
 
+    @abstractmethod
     def forward(self, batch: Batch, clock: Clock) -> StepOutput:
         """The loss of one training batch."""
-        raise TypeError(f"{type(self).__name__} does not define forward")
 
     def evaluated(self, result: Summary, clock: Clock) -> None:
         """Called after each evaluation, before the checkpoint is written."""
