@@ -10,7 +10,9 @@ import pytest
 from longtail import __version__
 from longtail.cli import methods
 from longtail.cli.main import create_parser, trains
+from longtail.errors import UserError
 from longtail.training import method
+from longtail.training.registry import GROUP, installed_methods
 
 HELP = [[], ["demo"], ["methods"], ["train"], ["data"], ["data", "fake"]]
 
@@ -90,8 +92,8 @@ def test_a_folder_that_cannot_be_made_exits_with_2(command, longtail, tmp_path):
 
 
 def test_methods_are_listed_and_a_broken_one_does_not_hide_the_others(longtail, monkeypatch):
-    broken = EntryPoint("broken", "no_such_module:METHOD", methods.GROUP)
-    known = methods.installed_methods()
+    broken = EntryPoint("broken", "no_such_module:METHOD", GROUP)
+    known = installed_methods()
     monkeypatch.setattr(methods, "installed_methods", lambda: {"broken": broken, "erm": known["erm"]})
     ended = longtail("methods")
     assert ended.code == 0
@@ -101,9 +103,11 @@ def test_methods_are_listed_and_a_broken_one_does_not_hide_the_others(longtail, 
     assert f"longtail-common {__version__}" in rows["erm"]
 
 
-def test_methods_are_found_where_training_finds_them():
-    assert method.GROUP == methods.GROUP
-    assert list(methods.installed_methods()) == method.method_names()
+def test_every_installed_method_can_be_loaded_and_no_other():
+    assert "erm" in installed_methods()
+    assert all(method.load_method(name).name == name for name in installed_methods())
+    with pytest.raises(UserError, match=r"no method 'none' is installed; installed: .*erm"):
+        method.load_method("none")
 
 
 def test_fake_data_is_written_and_told(longtail, tmp_path):

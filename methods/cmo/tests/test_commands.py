@@ -137,8 +137,8 @@ def test_resumed_from_a_named_checkpoint(workplace, run):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        ("--imb_factor 0", r"--imb_factor 0\.0"),
-        ("--imb_factor 1.5", r"--imb_factor 1\.5"),
+        ("--imb_factor 0", "argument --imb_factor: must be greater than 0 and at most 1, got 0"),
+        ("--imb_factor 1.5", "argument --imb_factor: must be greater than 0 and at most 1, got 1.5"),
         ("--num_classes 10", "--num_classes 10 contradicts the data"),
         ("--dataset iNat18", "inat_train.py"),
         ("--root elsewhere", "elsewhere"),
@@ -146,10 +146,14 @@ def test_resumed_from_a_named_checkpoint(workplace, run):
         ("--arch resnet50", "resnet32"),
         ("--root_log data/cifar-100-python/train", "cannot"),
         ("--device tpu", "--device tpu"),
-        ("--epochs 0", "--epochs must be at least 1"),
+        ("--epochs 0", "--epochs: must be at least 1, got 0"),
         ("--imb_factor 0.0001", "class"),
-        ("--beta 0", "--beta must be greater than 0"),
-        ("--seed -1", "--seed must not be negative"),
+        ("--beta 0", "--beta: must be greater than 0, got 0"),
+        ("--seed -1", "--seed: must be at least 0, got -1"),
+        ("--start-epoch -1", "--start-epoch: must be at least 0"),
+        ("--wd nan", "--weight-decay: must be at least 0, got nan"),
+        ("--loss_type Focal", "argument --loss_type: invalid choice: 'Focal'"),
+        ("--no-such-flag", "unrecognized arguments: --no-such-flag"),
     ],
 )
 def test_mistakes(flags, message, workplace, run):

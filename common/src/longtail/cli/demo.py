@@ -11,10 +11,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from longtail.cli.methods import installed_methods
 from longtail.cli.parsing import Parser, add_options, read_options
 from longtail.errors import UserError
 from longtail.training.options import at_least
+from longtail.training.registry import installed_methods
 from longtail.training.runtime import RuntimeOptions
 
 if TYPE_CHECKING:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 
 from longtail.cli.output import console, table
 from longtail.cli.parsing import Parser
-
-GROUP = "longtail.methods"
-"""The entry-point group of `longtail.training.method`, whose import would take torch along."""
+from longtail.training.registry import installed_methods
 
 
 def add_parser(commands: argparse._SubParsersAction[Parser]) -> None:
@@ -20,11 +18,6 @@ def add_parser(commands: argparse._SubParsersAction[Parser]) -> None:
         description="List the installed methods: built-in plain training, and the papers whose packages are installed.",
     )
     parser.set_defaults(run=run)
-
-
-def installed_methods() -> dict[str, EntryPoint]:
-    """The entry points of the installed methods by name, sorted, none of them loaded."""
-    return {each.name: each for each in sorted(entry_points(group=GROUP), key=lambda each: each.name)}
 
 
 def run(arguments: argparse.Namespace) -> None:  # noqa: ARG001 - what every subcommand has

@@ -8,10 +8,10 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from longtail.cli.methods import installed_methods
 from longtail.cli.output import console, percent, table
 from longtail.cli.parsing import Parser, add_options, read_options
 from longtail.training.options import at_least
+from longtail.training.registry import installed_methods
 from longtail.training.runtime import RuntimeOptions, add_runtime_options
 
 if TYPE_CHECKING:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from typing import Any, Protocol
 
 import torch
@@ -18,10 +17,9 @@ from longtail.loading.base import RandomAccessLoader
 from longtail.loading.factory import create_loader
 from longtail.loading.orders import Order
 from longtail.randomness import Randomness
+from longtail.training.registry import installed_methods
 from longtail.training.runtime import RuntimeOptions
 from longtail.training.stage import Stage
-
-GROUP = "longtail.methods"
 
 MakeBackbone = Callable[[str], nn.Module]
 """Makes the network with the named head, "linear" or "cosine", on the CPU."""
@@ -85,19 +83,14 @@ class Method(Protocol):
         ...
 
 
-def method_names() -> list[str]:
-    """The names of the installed methods, sorted."""
-    return sorted({each.name for each in entry_points(group=GROUP)})
-
-
 def load_method(name: str) -> Method:
     """The installed method of that name.
 
     Raises:
         UserError: there is none.
     """
-    for each in entry_points(group=GROUP):
-        if each.name == name:
-            method: Method = each.load()
-            return method
-    raise UserError(f"no method {name!r} is installed; installed: {', '.join(method_names()) or 'none'}")
+    installed = installed_methods()
+    if name not in installed:
+        raise UserError(f"no method {name!r} is installed; installed: {', '.join(installed) or 'none'}")
+    method: Method = installed[name].load()
+    return method

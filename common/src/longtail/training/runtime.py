@@ -7,7 +7,7 @@ import os
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, NoReturn
 
 from longtail.errors import UserError
 from longtail.training.options import at_least, between, option
@@ -76,6 +76,10 @@ class PaperParser(argparse.ArgumentParser):
     The papers' scripts accept any unambiguous prefix of a long flag. Options that this project adds must not make such a
     prefix ambiguous, so the paper's flags are looked at first.
     """
+
+    def error(self, message: str) -> NoReturn:
+        """Leave with exit code 2 and two lines; the usage of a paper's script would fill a screen."""
+        self.exit(2, f"{self.prog}: error: {message}\nsee {self.prog} --help\n")
 
     def _get_option_tuples(self, option_string: str) -> list[Any]:
         found: list[Any] = super()._get_option_tuples(option_string)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from longtail.errors import UserError
 from longtail.training.commands import run_command
 from longtail_cmo.flags import create_parser, run_name
+from longtail_cmo.schedules import DEFERRAL, epochs_written_for
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,31 +37,17 @@ def _check(args: argparse.Namespace) -> None:
         raise UserError(
             f"--dataset {args.dataset}: this script trains on cifar100; for the others use imagenet_train.py or inat_train.py"
         )
-    if not 0 < args.imb_factor <= 1:
-        raise UserError(
-            f"--imb_factor {args.imb_factor}: smallest class / largest class lies in (0, 1]; 0.01 is the papers' IF 100"
-        )
     if args.num_classes != 100:
         raise UserError(f"--num_classes {args.num_classes} contradicts the data: CIFAR-100 has 100 classes")
-    for flag in ("epochs", "batch_size", "print_freq"):
-        if getattr(args, flag) < 1:
-            raise UserError(f"--{flag} must be at least 1, got {getattr(args, flag)}")
-    for flag in ("lr", "beta"):
-        if not getattr(args, flag) > 0:
-            raise UserError(f"--{flag} must be greater than 0, got {getattr(args, flag)}")
-    if not 0 <= args.mixup_prob <= 1:
-        raise UserError(f"--mixup_prob is a probability, got {args.mixup_prob}")
-    if args.seed is not None and args.seed < 0:
-        raise UserError(f"--seed must not be negative, got {args.seed}")
     if args.cos or args.lr_steps != [120, 160]:
         _notice("--cos and --lr_steps have no effect on CIFAR: the schedule is fixed, as in the paper's script")
-    written_for = 400 if args.use_randaug else 200
+    written_for = epochs_written_for(args.use_randaug)
     if args.epochs != written_for and not args.fit_schedule:
         _notice(
             f"the schedule's steps are those of a {written_for}-epoch run whatever --epochs says; --fit-schedule stretches them"
         )
-    if args.train_rule == "DRW" and args.epochs <= 160 and not args.fit_schedule:
-        _notice(f"DRW starts at epoch 160 and never will in {args.epochs} epochs; --fit-schedule moves it")
+    if args.train_rule == "DRW" and args.epochs <= DEFERRAL and not args.fit_schedule:
+        _notice(f"DRW starts at epoch {DEFERRAL} and never will in {args.epochs} epochs; --fit-schedule moves it")
 
 
 def _notice(text: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from longtail.training.options import at_least, between
 from longtail.training.runtime import PaperParser, add_runtime_options
 
 DATASETS = ("cifar100", "Imagenet-LT", "iNat18")
@@ -35,8 +36,15 @@ def _add_data(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--root", default="./data/", help="folder of the data set (default: %(default)s)")
     group.add_argument("--dataset", default="cifar100", choices=DATASETS, help="data set (default: %(default)s)")
     group.add_argument("--num_classes", type=int, default=100, help="number of classes (default: %(default)s)")
-    group.add_argument("--imb_factor", type=float, default=0.01, help="smallest class / largest class (default: %(default)s)")
-    group.add_argument("--rand_number", type=int, default=0, help="seed of the long-tailed split (default: %(default)s)")
+    group.add_argument(
+        "--imb_factor",
+        type=between(0, 1, least_excluded=True),
+        default=0.01,
+        help="smallest class / largest class (default: %(default)s)",
+    )
+    group.add_argument(
+        "--rand_number", type=at_least(0), default=0, help="seed of the long-tailed split (default: %(default)s)"
+    )
 
 
 def _add_network(group: argparse._ArgumentGroup) -> None:
@@ -47,26 +55,36 @@ def _add_network(group: argparse._ArgumentGroup) -> None:
 
 def _add_mixing(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--data_aug", default="CMO", choices=DATA_AUGS, help="mixing (default: %(default)s)")
-    group.add_argument("--mixup_prob", type=float, default=0.5, help="share of batches that are mixed (default: %(default)s)")
+    group.add_argument(
+        "--mixup_prob", type=between(0, 1), default=0.5, help="share of batches that are mixed (default: %(default)s)"
+    )
     group.add_argument("--start_data_aug", type=int, default=3, help="mix only after this 0-based epoch (default: %(default)s)")
     group.add_argument("--end_data_aug", type=int, default=3, help="last epochs without mixing (default: %(default)s)")
     group.add_argument(
         "--weighted_alpha",
-        type=float,
+        type=between(0),
         default=1,
         help="r of the foreground sampler: an image of class c is drawn in proportion to n_c^-r; 1 gives every class the "
         "same share (default: %(default)s)",
     )
     group.add_argument(
-        "--beta", type=float, default=1, help="mixing ratio is drawn from Beta(beta, beta) (default: %(default)s)"
+        "--beta",
+        type=between(0, least_excluded=True),
+        default=1,
+        help="mixing ratio is drawn from Beta(beta, beta) (default: %(default)s)",
     )
     group.add_argument("--use_randaug", action="store_true", help="strong augmentation, with its own learning rate schedule")
 
 
 def _add_training(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--epochs", type=int, default=200, help="epochs (default: %(default)s)")
+    group.add_argument("--epochs", type=at_least(1), default=200, help="epochs (default: %(default)s)")
     group.add_argument(
-        "--lr", "--learning-rate", dest="lr", type=float, default=0.1, help="base learning rate (default: %(default)s)"
+        "--lr",
+        "--learning-rate",
+        dest="lr",
+        type=between(0, least_excluded=True),
+        default=0.1,
+        help="base learning rate (default: %(default)s)",
     )
     group.add_argument(
         "--lr_steps",
@@ -78,25 +96,29 @@ def _add_training(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--cos", action="store_true", help="cosine schedule; ImageNet-LT and iNaturalist with --use_randaug alone"
     )
-    group.add_argument("-b", "--batch_size", type=int, default=128, help="batch size over all GPUs (default: %(default)s)")
-    group.add_argument("--momentum", type=float, default=0.9, help="SGD momentum (default: %(default)s)")
     group.add_argument(
-        "--wd", "--weight-decay", dest="weight_decay", type=float, default=2e-4, help="weight decay (default: %(default)s)"
+        "-b", "--batch_size", type=at_least(1), default=128, help="batch size over all GPUs (default: %(default)s)"
+    )
+    group.add_argument("--momentum", type=between(0, 1), default=0.9, help="SGD momentum (default: %(default)s)")
+    group.add_argument(
+        "--wd", "--weight-decay", dest="weight_decay", type=between(0), default=2e-4, help="weight decay (default: %(default)s)"
     )
     group.add_argument(
-        "--start-epoch", type=int, default=0, help="first epoch, 0-based; --resume overrides it (default: %(default)s)"
+        "--start-epoch", type=at_least(0), default=0, help="first epoch, 0-based; --resume overrides it (default: %(default)s)"
     )
     group.add_argument("--resume", default="", metavar="PATH", help="checkpoint to continue from")
-    group.add_argument("--seed", type=int, default=None, help="training seed (default: 0; the split has --rand_number)")
+    group.add_argument("--seed", type=at_least(0), default=None, help="training seed (default: 0; the split has --rand_number)")
     group.add_argument("--gpu", type=int, default=None, help="GPU to use")
     group.add_argument(
-        "-j", "--workers", type=int, default=4, help="loader processes, where images are files (default: %(default)s)"
+        "-j", "--workers", type=at_least(0), default=4, help="loader processes, where images are files (default: %(default)s)"
     )
 
 
 def _add_files(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--exp_str", default="0", help="tag at the end of the run's name (default: %(default)s)")
-    group.add_argument("-p", "--print_freq", type=int, default=50, help="batches between log lines (default: %(default)s)")
+    group.add_argument(
+        "-p", "--print_freq", type=at_least(1), default=50, help="batches between log lines (default: %(default)s)"
+    )
     group.add_argument("--root_log", default="log", help="folder of the logs (default: %(default)s)")
     group.add_argument("--root_model", default="checkpoint", help="folder of the checkpoints (default: %(default)s)")
 

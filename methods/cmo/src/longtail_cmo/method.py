@@ -19,12 +19,10 @@ from longtail.training.schedules import Schedule, stretched, stretched_epoch
 from longtail.training.stage import Stage, create_sgd
 from longtail_cmo.mixing import MixPlan
 from longtail_cmo.recipe import CMO
-from longtail_cmo.schedules import epochs_written_for, schedule_of
+from longtail_cmo.schedules import DEFERRAL, epochs_written_for, schedule_of
 
 LOSSES = {"CE": "ce", "LDAM": "ldam", "BS": "balanced_softmax"}
 RULES = {"None": "none", "CBReweight": "reweight", "DRW": "drw"}
-DEFERRAL = 160
-"""The epoch at which DRW starts on CIFAR."""
 
 
 @dataclass(frozen=True)

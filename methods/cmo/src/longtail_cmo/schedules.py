@@ -7,6 +7,8 @@ import math
 from longtail.training.schedules import Schedule, warmup_steps
 
 CIFAR = warmup_steps(5, ((160, 0.01), (180, 0.0001)))
+DEFERRAL = 160
+"""The 0-based epoch at which DRW starts on CIFAR."""
 CIFAR_EPOCHS = 200
 CIFAR_STRONG_EPOCHS = 400
 
