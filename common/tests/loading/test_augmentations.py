@@ -14,6 +14,7 @@ from torchvision.transforms import RandomCrop as TorchvisionCrop
 from torchvision.transforms import RandomResizedCrop as TorchvisionResizedCrop
 from torchvision.transforms import functional
 
+from longtail.datasets.base import ArrayImages, ImageData, LongTailData
 from longtail.errors import UserError
 from longtail.loading import transfer
 from longtail.loading.augment import Augmentation, Compose, Draws, RandomApply, RandomChoice
@@ -421,10 +422,12 @@ def test_the_strong_recipe_is_half_policy_half_distortions():
 
 
 def test_augmentations_by_name():
-    assert create_augmentation("none", 32) is None
+    some = ImageData(ArrayImages(np.zeros((2, 8, 8, 3), np.uint8)), np.arange(2), ("a", "b"))
+    data = LongTailData("toy", some, None, some, 8, (0.5, 0.5, 0.5), (0.2, 0.2, 0.2))
+    assert create_augmentation("none", data) is None
     for name in ("standard", "strong"):
-        augmentation = create_augmentation(name, 8)
+        augmentation = create_augmentation(name, data)
         assert augmentation is not None
         assert augmentation.output_size((8, 8)) == (8, 8)
     with pytest.raises(UserError, match="choose one of standard, strong, none"):
-        create_augmentation("mild", 32)
+        create_augmentation("mild", data)

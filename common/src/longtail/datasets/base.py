@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -47,6 +48,30 @@ class ArrayImages:
     def take(self, indices: Indices) -> ArrayImages:
         """The images at `indices`, in that order, as a copy."""
         return ArrayImages(self.array[indices])
+
+
+@dataclass(frozen=True)
+class FileImages:
+    """Images of any size, each in a file.
+
+    Args:
+        root: folder that the paths are relative to.
+        paths: N paths with forward slashes; the same file may occur more than once.
+        upright: turn a picture as its EXIF orientation says. The papers' data sets show pixels as they are stored, because
+            published numbers were made so.
+    """
+
+    root: Path
+    paths: tuple[str, ...]
+    upright: bool = False
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self.paths)
+
+    def take(self, indices: Indices) -> FileImages:
+        """The images at `indices`, in that order."""
+        return replace(self, paths=tuple(self.paths[index] for index in indices.tolist()))
 
 
 @dataclass(frozen=True)
@@ -101,6 +126,7 @@ class LongTailData:
         test: the test images.
         image_size: side in pixels that the network sees.
         mean, std: per-channel normalisation of images scaled to [0, 1].
+        left_out: files that were left out because they cannot be read (`--on-bad-image skip`).
     """
 
     name: str
@@ -110,6 +136,7 @@ class LongTailData:
     image_size: int
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+    left_out: tuple[str, ...] = ()
 
     @property
     def num_classes(self) -> int:

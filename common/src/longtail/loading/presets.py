@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from longtail.datasets.base import LongTailData
 from longtail.errors import UserError
 from longtail.loading.augment import Augmentation, Compose, RandomApply, RandomChoice
 from longtail.loading.autoaugment import AutoAugment
 from longtail.loading.blur import GaussianBlur
 from longtail.loading.colour import ColorJitter, Grayscale
+from longtail.loading.framing import Framed
 from longtail.loading.geometry import Cutout, HorizontalFlip, RandomCrop, RandomResizedCrop
 
 
@@ -40,24 +42,25 @@ def cifar_strong(size: int = 32, padding: int = 4) -> Augmentation:
     return RandomChoice(policy, distortions)
 
 
-AUGMENTATIONS = {"standard": cifar_standard, "strong": cifar_strong}
-"""Training augmentation by name; `none` is none."""
+AUGMENTATIONS = ("standard", "strong", "none")
 
 
-def create_augmentation(name: str, size: int) -> Augmentation | None:
-    """The training augmentation of this name for images with a side of `size` pixels.
+def create_augmentation(name: str, data: LongTailData) -> Augmentation | Framed | None:
+    """The training augmentation of this name for the images of a data set.
 
-    The crop's padding is an eighth of the side, the 4 pixels that are usual for 32.
+    For images in memory, `standard` is crop and flip, where the crop's padding is an eighth of the side (the 4 pixels that are
+    usual for 32), and `strong` is `cifar_strong`.
 
     Args:
-        name: a key of `AUGMENTATIONS`, or `none`.
-        size: pixels.
+        name: one of `AUGMENTATIONS`.
+        data: the data set; its training images decide.
 
     Raises:
         UserError: no augmentation has this name.
     """
+    if name not in AUGMENTATIONS:
+        raise UserError(f"no augmentation is called {name!r}; choose one of {', '.join(AUGMENTATIONS)}")
     if name == "none":
         return None
-    if name not in AUGMENTATIONS:
-        raise UserError(f"no augmentation is called {name!r}; choose one of {', '.join([*AUGMENTATIONS, 'none'])}")
-    return AUGMENTATIONS[name](size, size // 8)
+    preset = cifar_strong if name == "strong" else cifar_standard
+    return preset(data.image_size, data.image_size // 8)

@@ -128,7 +128,7 @@ class ERM:
             data.train,
             self._order(data, options, setting),
             batch_size=options.batch_size,
-            augmentation=create_augmentation(options.augmentation, data.image_size),
+            augmentation=create_augmentation(options.augmentation, data),
         )
         optimiser = create_sgd(recipe, lr=options.lr, momentum=options.momentum, weight_decay=options.weight_decay)
         return [Stage(self.name, recipe, loader, optimiser, self._schedule(options), options.epochs)]

@@ -28,7 +28,7 @@ from longtail.training.runtime import RuntimeOptions
 from longtail.training.stage import Stage
 
 # what may differ between an interrupted run and its continuation
-_HOW_ONLY = {"device", "max_epochs", "resume_auto", "checkpoint_every", "progress"}
+_HOW_ONLY = {"device", "max_epochs", "on_bad_image", "resume_auto", "checkpoint_every", "progress"}
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,7 @@ class Plan:
         runtime: the shared options.
         gpu: a paper's `--gpu`.
         thresholds: bounds of the shot groups.
+        workers: processes of each loader, where images are files.
     """
 
     data: LongTailData
@@ -52,6 +53,7 @@ class Plan:
     runtime: RuntimeOptions
     gpu: int | None = None
     thresholds: ShotThresholds = STANDARD_THRESHOLDS
+    workers: int = 4
 
 
 def execute(
@@ -78,7 +80,7 @@ def execute(
     ranks = distributed.start(device)
     randomness = Randomness(plan.seed)
     torch.manual_seed(randomness.integer("global"))
-    setting = Setting(device, ranks, randomness, runtime)
+    setting = Setting(device, ranks, randomness, runtime, plan.workers)
     (stage,) = plan.build(setting)
 
     def judge(part: ImageData) -> Loader:
@@ -111,6 +113,7 @@ def execute(
         start_epoch=start_epoch,
         details={
             "class_counts": counts.tolist(),
+            "left_out": list(data.left_out),
             "parameters": sum(each.numel() for each in stage.recipe.backbone.parameters()),
         },
     )

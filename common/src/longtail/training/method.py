@@ -15,6 +15,7 @@ from longtail.errors import UserError
 from longtail.loading.augment import Augmentation
 from longtail.loading.base import RandomAccessLoader
 from longtail.loading.factory import create_loader
+from longtail.loading.framing import Framed
 from longtail.loading.orders import Order
 from longtail.randomness import Randomness
 from longtail.training.registry import installed_methods
@@ -33,12 +34,14 @@ class Setting:
         device, ranks: of this process.
         randomness: of the run.
         runtime: the shared options.
+        workers: processes of each loader of files.
     """
 
     device: torch.device
     ranks: Ranks
     randomness: Randomness
     runtime: RuntimeOptions
+    workers: int = 0
 
     def loader(
         self,
@@ -47,7 +50,7 @@ class Setting:
         order: Order,
         *,
         batch_size: int,
-        augmentation: Augmentation | None = None,
+        augmentation: Augmentation | Framed | None = None,
         stream: str = "augment",
     ) -> RandomAccessLoader:
         """A loader of a part of `data` (train, val, test) for this process; the arguments are those of `create_loader`."""
@@ -55,6 +58,7 @@ class Setting:
             part,
             order,
             batch_size=batch_size,
+            image_size=data.image_size,
             mean=data.mean,
             std=data.std,
             randomness=self.randomness,
@@ -63,6 +67,7 @@ class Setting:
             device=self.device,
             rank=self.ranks.rank,
             world_size=self.ranks.world_size,
+            workers=self.workers,
         )
 
 

@@ -39,6 +39,11 @@ class RuntimeOptions:
         0.1, "share of each class held out with --select val", type=between(0, 0.9, least_excluded=True), metavar="F"
     )
     eval_every: int = option(1, "evaluate every N epochs, and after the last", type=_positive, metavar="N")
+    on_bad_image: str = option(
+        "fail",
+        "what an image that cannot be read does: stop the run, or be left out, from the class counts too",
+        choices=("fail", "skip"),
+    )
     resume_auto: bool = option(False, "continue from this run's own last checkpoint, if there is one")
     checkpoint_every: int | None = option(
         None, "save a checkpoint every N batches, besides each epoch's", type=_positive, metavar="N"

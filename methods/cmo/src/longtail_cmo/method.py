@@ -81,7 +81,7 @@ class CMOMethod:
 
     @staticmethod
     def _loader(data: LongTailData, order: Order, stream: str, options: CMOOptions, setting: Setting) -> RandomAccessLoader:
-        augmentation = create_augmentation("strong" if options.use_randaug else "standard", data.image_size)
+        augmentation = create_augmentation("strong" if options.use_randaug else "standard", data)
         return setting.loader(data, data.train, order, batch_size=options.batch_size, augmentation=augmentation, stream=stream)
 
     def _plan(self, data: LongTailData, steps: int, options: CMOOptions, setting: Setting) -> MixPlan:
