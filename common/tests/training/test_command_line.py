@@ -36,6 +36,7 @@ def test_every_option_reaches_its_field():
         "select": "val",
         "val_fraction": 0.25,
         "eval_every": 5,
+        "on_bad_image": "skip",
         "resume_auto": True,
         "checkpoint_every": 10,
         "accumulate": 4,
