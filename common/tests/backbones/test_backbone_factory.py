@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from longtail.backbones import BACKBONES, create_backbone
+from longtail.backbones import BACKBONES, CIFAR_BACKBONES, IMAGENET_BACKBONES, create_backbone
 from longtail.errors import UserError
 
 
@@ -10,27 +10,30 @@ def same(first, second):
     return all(torch.equal(a, b) for a, b in pairs)
 
 
-@pytest.mark.parametrize("name", [name for name in BACKBONES if name != "resnet1202"])
+@pytest.mark.parametrize("name", [name for name in CIFAR_BACKBONES if name != "resnet1202"])
 @pytest.mark.parametrize("head", ["linear", "cosine"])
 @torch.no_grad()
-def test_every_name_makes_a_network(name, head):
+def test_every_name_for_cifar_makes_a_network(name, head):
     model = create_backbone(name, num_classes=7, head=head, seed=0).eval()
     images = torch.zeros(2, 3, 8, 8)
     assert model(images).shape == (2, 7)
     assert model.features(images).shape == (2, model.num_features)
 
 
-def test_the_published_depths_are_there():
-    assert set(BACKBONES) >= {"resnet20", "resnet32", "resnet44", "resnet56", "resnet110", "resnet1202"}
+def test_the_published_names_are_there_in_their_families():
+    assert set(CIFAR_BACKBONES) >= {"resnet20", "resnet32", "resnet44", "resnet56", "resnet110", "resnet1202"}
+    assert set(IMAGENET_BACKBONES) >= {"resnet50", "resnet152", "resnext50_32x4d", "resnext101_32x8d", "wide_resnet50_2"}
+    assert {**CIFAR_BACKBONES, **IMAGENET_BACKBONES} == BACKBONES
 
 
+@pytest.mark.parametrize("name", ["resnet20", "resnet18"])
 @pytest.mark.parametrize("head", ["linear", "cosine"])
-def test_initial_weights_are_a_function_of_the_seed(head):
-    model = create_backbone("resnet20", num_classes=7, head=head, seed=2**62)
+def test_initial_weights_are_a_function_of_the_seed(name, head):
+    model = create_backbone(name, num_classes=7, head=head, seed=2**62)
     torch.manual_seed(123)
     torch.rand(5)
-    assert same(model, create_backbone("resnet20", num_classes=7, head=head, seed=2**62))
-    assert not same(model, create_backbone("resnet20", num_classes=7, head=head, seed=1))
+    assert same(model, create_backbone(name, num_classes=7, head=head, seed=2**62))
+    assert not same(model, create_backbone(name, num_classes=7, head=head, seed=1))
 
 
 def test_the_callers_random_state_stays():
@@ -52,9 +55,13 @@ def test_the_random_state_of_the_gpu_stays():
     assert torch.equal(torch.cuda.get_rng_state(), before)
 
 
-def test_a_wrong_name_lists_the_right_ones():
-    with pytest.raises(UserError, match="no backbone is called 'resnet33'; choose one of resnet20, resnet32,"):
+def test_a_wrong_name_lists_the_right_ones_by_family():
+    with pytest.raises(UserError) as error:
         create_backbone("resnet33", num_classes=7, seed=0)
+    first, second = str(error.value).splitlines()
+    assert first == "no backbone is called 'resnet33'; there are"
+    assert second.startswith("for CIFAR: resnet20, resnet32, ")
+    assert "; for ImageNet: resnet18, resnet34, resnet50, " in second
 
 
 def test_a_wrong_head_lists_the_right_ones():

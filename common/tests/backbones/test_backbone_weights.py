@@ -1,8 +1,10 @@
 import pytest
 import torch
+import torchvision
 
 from longtail.backbones import create_backbone, load_backbone_weights
 from longtail.errors import UserError
+from longtail.training import checkpoint
 
 
 def network(seed, num_classes=10, head="linear", name="resnet20"):
@@ -28,6 +30,24 @@ def test_weights_load_with_and_without_the_prefix_of_a_parallel_wrapper(prefix, 
     assert equal_states(source.state_dict(), target.state_dict())
 
 
+def test_a_checkpoint_of_the_authors_loads_where_no_gpu_is(tmp_path, monkeypatch):
+    """As DataParallel saved it: torchvision's names behind a prefix, and the best accuracy as a number on the GPU."""
+    source = torchvision.models.resnet18(num_classes=10)
+    published = {
+        "epoch": 100,
+        "state_dict": {"module." + name: value for name, value in source.state_dict().items()},
+        "best_acc1": torch.tensor(52.3),
+    }
+    with monkeypatch.context() as on_a_gpu:
+        on_a_gpu.setattr(torch.serialization, "location_tag", lambda _storage: "cuda:0")
+        torch.save(published, tmp_path / "ckpt.best.pth.tar")
+    content = checkpoint.read(tmp_path / "ckpt.best.pth.tar")
+    assert float(content["best_acc1"]) == pytest.approx(52.3)
+    target = network(1, name="resnet18")
+    load_backbone_weights(target, content["state_dict"])
+    assert equal_states(source.state_dict(), target.state_dict())
+
+
 def test_checkpoints_without_batch_counters_load():
     source, target = network(0), network(1)
     old = {name: value for name, value in source.state_dict().items() if not name.endswith("num_batches_tracked")}
@@ -41,6 +61,7 @@ def test_checkpoints_without_batch_counters_load():
         ({"num_classes": 100}, r"its linear.weight has shape \(100, 64\), the model's has \(10, 64\)"),
         ({"head": "cosine"}, r"its linear.weight has shape \(64, 10\), the model's has \(10, 64\)"),
         ({"name": "resnet32"}, "it has layer1.3.conv1.weight, the model has not"),
+        ({"name": "resnet18"}, r"its conv1.weight has shape \(64, 3, 7, 7\), the model's has \(16, 3, 3, 3\)"),
     ],
 )
 def test_a_checkpoint_of_another_model_is_refused_with_the_first_difference(other, difference):

@@ -2,13 +2,15 @@
 
 from longtail.backbones.base import Backbone
 from longtail.backbones.cifar_resnet import CifarResNet
-from longtail.backbones.factory import BACKBONES, create_backbone
+from longtail.backbones.factory import BACKBONES, CIFAR_BACKBONES, IMAGENET_BACKBONES, create_backbone
 from longtail.backbones.heads import HEADS, CosineLinear, create_head
 from longtail.backbones.weights import load_backbone_weights
 
 __all__ = [
     "BACKBONES",
+    "CIFAR_BACKBONES",
     "HEADS",
+    "IMAGENET_BACKBONES",
     "Backbone",
     "CifarResNet",
     "CosineLinear",

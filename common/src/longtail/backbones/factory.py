@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
 
@@ -11,9 +12,34 @@ from longtail.backbones.base import Backbone
 from longtail.backbones.cifar_resnet import CifarResNet
 from longtail.errors import UserError
 
-BACKBONES: dict[str, Callable[..., Backbone]] = {
+
+def _imagenet_resnet(*layers: int, bottleneck: bool = True, **arguments: Any) -> Backbone:
+    # torchvision takes seconds to import, which runs on CIFAR need not spend
+    from longtail.backbones.imagenet_resnet import ImageNetResNet
+
+    return ImageNetResNet(layers, bottleneck=bottleneck, **arguments)
+
+
+CIFAR_BACKBONES: dict[str, Callable[..., Backbone]] = {
     f"resnet{depth}": partial(CifarResNet, depth) for depth in (20, 32, 44, 56, 110, 1202)
 }
+"""The networks for images of about 32 px, under their names."""
+
+IMAGENET_BACKBONES: dict[str, Callable[..., Backbone]] = {
+    "resnet18": partial(_imagenet_resnet, 2, 2, 2, 2, bottleneck=False),
+    "resnet34": partial(_imagenet_resnet, 3, 4, 6, 3, bottleneck=False),
+    "resnet50": partial(_imagenet_resnet, 3, 4, 6, 3),
+    "resnet101": partial(_imagenet_resnet, 3, 4, 23, 3),
+    "resnet152": partial(_imagenet_resnet, 3, 8, 36, 3),
+    "resnext50_32x4d": partial(_imagenet_resnet, 3, 4, 6, 3, groups=32, width_per_group=4),
+    "resnext101_32x8d": partial(_imagenet_resnet, 3, 4, 23, 3, groups=32, width_per_group=8),
+    "resnext101_64x4d": partial(_imagenet_resnet, 3, 4, 23, 3, groups=64, width_per_group=4),
+    "wide_resnet50_2": partial(_imagenet_resnet, 3, 4, 6, 3, width_per_group=128),
+    "wide_resnet101_2": partial(_imagenet_resnet, 3, 4, 23, 3, width_per_group=128),
+}
+"""The networks for images of about 224 px, under torchvision's names; torchvision is imported when one is made."""
+
+BACKBONES: dict[str, Callable[..., Backbone]] = {**CIFAR_BACKBONES, **IMAGENET_BACKBONES}
 """Every backbone under its name; each takes the keyword arguments `num_classes` and `head`."""
 
 
@@ -32,7 +58,9 @@ def create_backbone(name: str, *, num_classes: int, head: str = "linear", seed: 
         UserError: no backbone or head has this name, or there is no class.
     """
     if name not in BACKBONES:
-        raise UserError(f"no backbone is called {name!r}; choose one of {', '.join(BACKBONES)}")
+        families = {"CIFAR": CIFAR_BACKBONES, "ImageNet": IMAGENET_BACKBONES}
+        names = "; ".join(f"for {family}: {', '.join(members)}" for family, members in families.items())
+        raise UserError(f"no backbone is called {name!r}; there are\n{names}")
     if num_classes < 1:
         raise UserError(f"a classifier needs at least one class, got {num_classes}")
     with torch.device("cpu"), torch.random.fork_rng(devices=[]):
