@@ -2,9 +2,9 @@
 
     python benchmarks/imagenet_step.py [--arch resnet50] [--batch 32] [--rounds 3] [--steps 2] [--device cuda]
 
-A step is forward, backward and SGD of plain training on a batch that is ready on the device; float32 in the default memory format
-is what the papers' scripts do. Variants take turns, so that a change of the machine's speed meets all of them; the first round
-warms up and is not counted, and the ratio is of the other rounds' minima. The images are noise: their content costs nothing.
+A step is forward, backward and SGD of plain training on a batch that is ready on the device; float32 in the default memory
+format is what the papers' scripts do. Variants take turns, so that a change of the machine's speed meets all of them; the first
+round warms up and is not counted, and the ratio is of the other rounds' minima. The images are noise: their content costs nothing.
 """
 
 from __future__ import annotations
