@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from longtail.datasets.base import ArrayImages, ImageData, Images, LongTailData
+from longtail.datasets.base import ArrayImages, FileImages, ImageData, Images, LongTailData
 from longtail.datasets.cifar import load_cifar
 from longtail.datasets.digits import load_digits
+from longtail.datasets.folder import load_folder
+from longtail.datasets.lists import LISTS, load_list_data
 from longtail.datasets.splits import stratified_holdout
 from longtail.errors import UserError
 
-DATASETS = ("cifar10", "cifar100", "digits")
+LONG_TAILED_BY_RULE = ("cifar10", "cifar100", "digits")
+"""The data sets that an imbalance factor, a profile and a split seed cut a long tail from; images in memory."""
+
+IN_FILES = (*LISTS, "folder")
+"""The data sets that are as long-tailed as they come; images in files."""
+
+DATASETS = (*LONG_TAILED_BY_RULE, *IN_FILES)
+
+ON_BAD_IMAGE = ("fail", "skip")
+"""What may happen to an image that is missing or cannot be read."""
 
 
 def create_data(
@@ -28,34 +39,62 @@ def create_data(
     holdout: float | None = None,
     holdout_seed: int = 0,
     download: bool = True,
+    image_size: int | None = None,
+    on_bad_image: str = "fail",
 ) -> LongTailData:
-    """The data set `name`, made long-tailed.
+    """The data set `name` with its long-tailed training set.
 
     Args:
         name: one of `DATASETS`.
         root: folder of the files; `digits` needs none.
-        imbalance_factor: smallest class / largest class, in (0, 1].
+        imbalance_factor: smallest class / largest class, in (0, 1]; this, `profile` and `split_seed` are for the data sets of
+            `LONG_TAILED_BY_RULE` only.
         profile: `exp`, `step` or `balanced`; see `splits.class_counts`.
         split_seed: which images the long-tailed training set keeps; see `splits.ldam_subset`.
-        holdout: part of each training class to hold out as `val`, in (0, 1); None holds nothing out.
+        holdout: part of each training class to hold out as `val`, in (0, 1); None holds nothing out. A data set that brings
+            validation images of its own (ImageNet-LT, Places-LT, a folder `val`) gives those instead, all of them.
         holdout_seed: which images are held out.
-        download: fetch files that are missing.
+        download: fetch files that are missing, where that is possible.
+        image_size: side in pixels that the network sees, for images in files; None takes the papers' 224.
+        on_bad_image: `fail` stops here where a list names a missing file, and where a file is read that cannot be read;
+            `skip` reads every file once and leaves out the bad ones, see `readable.leave_out_unreadable`.
 
     Raises:
         UserError: for an unknown name, missing or damaged files, and impossible splits.
     """
-    if name == "digits":
+    if name not in DATASETS:
+        raise UserError(f"unknown data set {name!r}; choose one of {', '.join(DATASETS)}")
+    if on_bad_image not in ON_BAD_IMAGE:
+        raise UserError(f"unknown treatment {on_bad_image!r} of bad images; choose one of {', '.join(ON_BAD_IMAGE)}")
+    if name in IN_FILES:
+        data = _in_files(name, root, image_size, with_val=holdout is not None, skip=on_bad_image == "skip")
+    elif image_size is not None:
+        raise UserError(f"the images of {name} keep their size; an image size can be chosen for {', '.join(IN_FILES)}")
+    elif name == "digits":
         data = load_digits(imbalance_factor=imbalance_factor, profile=profile, split_seed=split_seed)
-    elif name in DATASETS:
+    else:
         data = load_cifar(
             name, root, imbalance_factor=imbalance_factor, profile=profile, split_seed=split_seed, download=download
         )
-    else:
-        raise UserError(f"unknown data set {name!r}; choose one of {', '.join(DATASETS)}")
-    if holdout is None:
+    if holdout is None or data.val is not None:
         return data
     kept, held_out = stratified_holdout(data.train.labels, holdout, holdout_seed)
     return replace(data, train=data.train.subset(kept), val=data.train.subset(held_out))
+
+
+def _in_files(name: str, root: str | Path, image_size: int | None, *, with_val: bool, skip: bool) -> LongTailData:
+    size = 224 if image_size is None else image_size
+    if size < 1:
+        raise UserError(f"an image size is at least 1 pixel, got {size}")
+    if name == "folder":
+        data = load_folder(root, image_size=size, with_val=with_val)
+    else:
+        data = load_list_data(name, root, image_size=size, with_val=with_val, check_files=not skip)
+    if not skip:
+        return data
+    from longtail.datasets.readable import leave_out_unreadable  # brings Pillow, for which a command's help need not wait
+
+    return leave_out_unreadable(data)
 
 
 def fingerprint(data: LongTailData) -> str:
@@ -83,5 +122,6 @@ def _pieces(part: ImageData) -> Iterator[bytes | memoryview]:
 def _content(images: Images) -> tuple[str, bytes | memoryview]:
     if isinstance(images, ArrayImages):
         return str(images.array.shape), np.ascontiguousarray(images.array).data
-    paths: Sequence[str | Path] = images.paths  # type: ignore[attr-defined]
-    return "paths", "\n".join(str(path) for path in paths).encode()
+    if not isinstance(images, FileImages):
+        raise ValueError(f"no fingerprint is known for {type(images).__name__}")
+    return "upright paths" if images.upright else "paths", "\n".join(images.paths).encode()

@@ -101,11 +101,16 @@ def _save_jpegs(folder: Path, labels_by_path: dict[str, int], rng: np.random.Gen
             image.save(folder / next(paths), quality=85)
 
 
-def _long_tailed_counts(size: FakeSize, rng: np.random.Generator) -> Indices:
-    """Images per class, exponential, in random order of the classes: a reader that takes class 0 for the largest is wrong."""
+def long_tailed_sizes(size: FakeSize) -> Indices:
+    """Training images per class of the long-tailed layouts, exponential, the largest first."""
     smallest = max(size.largest_class / _RATIO, 1.0)
-    counts = np.geomspace(size.largest_class, smallest, size.num_classes).round().astype(np.int64)
-    return rng.permutation(counts)
+    sizes: Indices = np.geomspace(size.largest_class, smallest, size.num_classes).round().astype(np.int64)
+    return sizes
+
+
+def _long_tailed_counts(size: FakeSize, rng: np.random.Generator) -> Indices:
+    """Images per class in random order of the classes: a reader that takes class 0 for the largest is wrong."""
+    return rng.permutation(long_tailed_sizes(size))
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 
 from longtail.errors import UserError
 
@@ -29,3 +31,32 @@ class FakeSize:
         for field, value in asdict(self).items():
             if value < 1:
                 raise UserError(f"fake data needs {field.replace('_', ' ')} of at least 1, got {value}")
+
+
+@dataclass(frozen=True)
+class Generated:
+    """What the marker says of a generated data set.
+
+    Args:
+        layout: whose form it has.
+        size: how much was generated.
+    """
+
+    layout: str
+    size: FakeSize
+
+
+def generated(folder: Path) -> Generated | None:
+    """What the marker in this folder says, or None where there is no marker.
+
+    Raises:
+        UserError: the marker is damaged.
+    """
+    marker = folder / MARKER
+    if not marker.is_file():
+        return None
+    try:
+        told = dict(json.loads(marker.read_text(encoding="utf-8")))
+        return Generated(str(told["layout"]), FakeSize(**{each.name: int(told[each.name]) for each in fields(FakeSize)}))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{marker} is damaged; delete {folder} and generate the fake data again") from error

@@ -1,0 +1,113 @@
+"""Anybody's own images: one folder for each class."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from longtail.datasets.base import FileImages, ImageData, LongTailData
+from longtail.datasets.fake_size import generated
+from longtail.datasets.lists import IMAGENET_MEAN, IMAGENET_STD
+from longtail.errors import UserError
+
+EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm"})
+"""What an image's name ends in, in lower or upper case."""
+
+logger = logging.getLogger(__name__)
+
+
+def load_folder(root: str | Path, *, image_size: int = 224, with_val: bool = False) -> LongTailData:
+    """The images below `train/CLASS/`, `test/CLASS/` and, if there, `val/CLASS/`, at any depth.
+
+    Classes are the class folders of all parts, sorted by name; images are sorted by path. Hidden files and folders do not
+    count. Pictures come upright, as their EXIF orientation says.
+
+    Args:
+        root: folder that holds `train` and `test`.
+        image_size: side in pixels that the network sees.
+        with_val: also read `val`, where there is one.
+
+    Raises:
+        UserError: a part or its images are missing, or a class has no training image.
+    """
+    root = Path(root).expanduser()
+    fake = generated(root)
+    if fake is not None:
+        logger.warning("%s: generated fake data, not your images", root)
+    found = {part: _Part.read(root, part) for part in ("train", "val", "test") if part != "val" or (root / part).is_dir()}
+    classes = tuple(sorted(set().union(*(part.by_class for part in found.values()))))
+    for name in classes:
+        if not found["train"].by_class.get(name):
+            raise UserError(f"class {name!r} has no image in {root / 'train'}.\n{_layout(root)}")
+    others = [path for part in found.values() for path in part.others]
+    if others:
+        logger.warning("%s: ignored %d files that are not images in class folders, such as %s", root, len(others), others[0])
+    return LongTailData(
+        name="folder",
+        train=found["train"].images(root, classes),
+        val=found["val"].images(root, classes) if with_val and "val" in found else None,
+        test=found["test"].images(root, classes),
+        image_size=image_size,
+        mean=IMAGENET_MEAN,
+        std=IMAGENET_STD,
+    )
+
+
+def _layout(root: Path) -> str:
+    return (
+        f"Expected: {root}/train/CLASS/... and {root}/test/CLASS/..., and if you like {root}/val/CLASS/..., "
+        f"images named {' '.join(f'*{extension}' for extension in sorted(EXTENSIONS))}"
+    )
+
+
+@dataclass
+class _Part:
+    """The images of `train`, `val` or `test`: paths below the root for each class folder, and files that are something else."""
+
+    by_class: dict[str, list[str]] = field(default_factory=dict)
+    others: list[str] = field(default_factory=list)
+
+    @classmethod
+    def read(cls, root: Path, name: str) -> _Part:
+        if not (root / name).is_dir():
+            raise UserError(f"there is no folder {root / name}.\n{_layout(root)}")
+        part = cls()
+        try:
+            for entry in _visible(root / name):
+                if entry.is_dir():
+                    part.by_class[entry.name] = list(part._images_below(root, PurePosixPath(name, entry.name), ()))
+                else:
+                    part.others.append(f"{name}/{entry.name}")
+        except OSError as error:
+            raise UserError(f"cannot list {error.filename}: {error.strerror}") from error
+        if not any(part.by_class.values()):
+            raise UserError(f"there is no image in the class folders of {root / name}.\n{_layout(root)}")
+        return part
+
+    def _images_below(self, root: Path, folder: PurePosixPath, above: tuple[str, ...]) -> Iterator[str]:
+        real = os.path.realpath(root / folder)
+        if real in above:  # a link to a folder that it lies in
+            return
+        for entry in _visible(root / folder):
+            path = folder / entry.name
+            if entry.is_dir():
+                yield from self._images_below(root, path, (*above, real))
+            elif path.suffix.lower() in EXTENSIONS:
+                yield str(path)
+            else:
+                self.others.append(str(path))
+
+    def images(self, root: Path, classes: tuple[str, ...]) -> ImageData:
+        counts = [len(self.by_class.get(name, ())) for name in classes]
+        paths = tuple(path for name in classes for path in self.by_class.get(name, ()))
+        return ImageData(FileImages(root, paths, upright=True), np.repeat(np.arange(len(classes)), counts), classes)
+
+
+def _visible(folder: Path) -> list[os.DirEntry[str]]:
+    with os.scandir(folder) as entries:
+        return sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
