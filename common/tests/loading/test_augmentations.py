@@ -150,32 +150,35 @@ def test_resized_crops_equal_torchvisions():
     images = varied_images(COUNT)
     crop = RandomResizedCrop(32, scale=(0.2, 1.0))
     draws = drawn(crop)
+    boxes = np.stack(crop.boxes(draws, np.full(COUNT, 32), np.full(COUNT, 32)), axis=1)
 
     def single(image: Image.Image, at: int) -> Image.Image:
-        box = [int(draws.values[name][at]) for name in ("top", "left", "height", "width")]
-        return functional.resized_crop(image, *box, [32, 32])
+        return functional.resized_crop(image, *boxes[at].tolist(), [32, 32])
 
     np.testing.assert_array_equal(crop.apply(images, draws).numpy(), each(images, single))
 
 
-def test_boxes_are_distributed_like_torchvisions():
+@pytest.mark.parametrize(("height", "width"), [(32, 32), (60, 35)])
+def test_boxes_are_distributed_like_torchvisions(height, width):
     count = 4000
-    draws = drawn(RandomResizedCrop(32, scale=(0.2, 1.0)), count)
+    crop = RandomResizedCrop(32, scale=(0.2, 1.0))
+    boxes = crop.boxes(drawn(crop, count), np.full(count, height), np.full(count, width))
     torch.manual_seed(0)
-    boxes = [TorchvisionResizedCrop.get_params(torch.empty(3, 32, 32), [0.2, 1.0], [3 / 4, 4 / 3]) for _ in range(count)]
-    for name, theirs in zip(("top", "left", "height", "width"), np.array(boxes).T, strict=True):
-        ours = draws.values[name]
+    picture = torch.empty(3, height, width)
+    expected = [TorchvisionResizedCrop.get_params(picture, [0.2, 1.0], [3 / 4, 4 / 3]) for _ in range(count)]
+    for ours, theirs in zip(boxes, np.array(expected).T, strict=True):
         np.testing.assert_allclose(ours.mean(), theirs.mean(), atol=6 * theirs.std() / np.sqrt(count))
         np.testing.assert_allclose(ours.std(), theirs.std(), rtol=0.06)
 
 
 @pytest.mark.parametrize(("size", "central"), [((10, 40), (10, 13)), ((40, 10), (13, 10)), ((20, 20), (20, 20))])
 def test_where_no_box_fits_the_central_one_is_taken(size, central):
-    draws = RandomResizedCrop(8, scale=(2.0, 3.0)).draw(np.random.default_rng(0), 3, size)
-    for name, value in zip(("height", "width"), central, strict=True):
-        np.testing.assert_array_equal(draws.values[name], value)
-    np.testing.assert_array_equal(draws.values["top"], (size[0] - central[0]) // 2)
-    np.testing.assert_array_equal(draws.values["left"], (size[1] - central[1]) // 2)
+    crop = RandomResizedCrop(8, scale=(2.0, 3.0))
+    top, left, height, width = crop.boxes(drawn(crop, 3), np.full(3, size[0]), np.full(3, size[1]))
+    np.testing.assert_array_equal(height, central[0])
+    np.testing.assert_array_equal(width, central[1])
+    np.testing.assert_array_equal(top, (size[0] - central[0]) // 2)
+    np.testing.assert_array_equal(left, (size[1] - central[1]) // 2)
 
 
 # cutout

@@ -2,14 +2,17 @@
 
 from longtail.loading.base import Batch, Loader, RandomAccessLoader
 from longtail.loading.factory import create_loader
+from longtail.loading.framing import CentreCrop, Framed
 from longtail.loading.orders import ClassAware, ClassWeighted, Order, Sequential, Shuffled
 from longtail.loading.paired import Paired
 from longtail.loading.presets import cifar_standard, cifar_strong
 
 __all__ = [
     "Batch",
+    "CentreCrop",
     "ClassAware",
     "ClassWeighted",
+    "Framed",
     "Loader",
     "Order",
     "Paired",

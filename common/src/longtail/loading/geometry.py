@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 from longtail.datasets.base import Indices
 from longtail.loading import transfer
 from longtail.loading.augment import Draws, SameSize, Size
+from longtail.loading.framing import resized
 from longtail.loading.resample import resize_boxes
 from longtail.loading.rows import change_all, change_rows
 from longtail.loading.transfer import to_device
@@ -159,8 +160,17 @@ class Cutout(SameSize):
         return (distance >= -(self.length // 2)) & (distance < self.length // 2)
 
 
+class Boxes(NamedTuple):
+    """A box in each of B images, in pixels: int64, shape (B,)."""
+
+    top: Indices
+    left: Indices
+    height: Indices
+    width: Indices
+
+
 class RandomResizedCrop:
-    """A random box of the image, resized to a square with antialiasing.
+    """A random box of the image, resized to a square with antialiasing; for a batch in memory and for single pictures.
 
     Args:
         size: side of the square in pixels.
@@ -184,32 +194,58 @@ class RandomResizedCrop:
         """The square's size."""
         return self.size, self.size
 
-    def draw(self, rng: np.random.Generator, count: int, size: Size) -> Draws:
-        """The boxes in pixels: the first of some random boxes that fits into the image, else the largest central one."""
-        area = size[0] * size[1] * rng.uniform(*self.scale, (count, self.ATTEMPTS))
-        ratio = np.exp(rng.uniform(math.log(self.ratio[0]), math.log(self.ratio[1]), (count, self.ATTEMPTS)))
-        heights, widths = np.rint(np.sqrt(area / ratio)).astype(np.int64), np.rint(np.sqrt(area * ratio)).astype(np.int64)
-        fits = (heights > 0) & (heights <= size[0]) & (widths > 0) & (widths <= size[1])
-        chosen, found = np.arange(count), fits.any(1)
-        attempt = fits.argmax(1)
-        central_height, central_width = self._central(size)
-        height = np.where(found, heights[chosen, attempt], central_height)
-        width = np.where(found, widths[chosen, attempt], central_width)
-        top = np.where(found, rng.integers(size[0] - height + 1), (size[0] - height) // 2)
-        left = np.where(found, rng.integers(size[1] - width + 1), (size[1] - width) // 2)
-        return Draws({"top": top, "left": left, "height": height, "width": width})
+    def draw(self, rng: np.random.Generator, count: int, _size: Size | None = None) -> Draws:
+        """Shares of the area and logarithms of width / height to try, and a box's place among all that are possible, in [0, 1).
 
-    def _central(self, size: Size) -> Size:
-        """Height and width of the largest box with an admissible ratio."""
-        height, width = size
-        if width / height < self.ratio[0]:
-            return round(width / self.ratio[0]), width
-        if width / height > self.ratio[1]:
-            return height, round(height * self.ratio[1])
-        return size
+        The size of the images plays no part, because nobody knows it before a file is read.
+        """
+        ratios = math.log(self.ratio[0]), math.log(self.ratio[1])
+        return Draws(
+            {
+                "share": rng.uniform(*self.scale, (count, self.ATTEMPTS)),
+                "log_ratio": rng.uniform(*ratios, (count, self.ATTEMPTS)),
+                "row": rng.random(count),
+                "column": rng.random(count),
+            }
+        )
+
+    def boxes(self, draws: Draws, heights: Indices, widths: Indices) -> Boxes:
+        """The first box of those to try that fits into its image, else the largest central one with an admissible ratio.
+
+        Args:
+            draws: the random numbers of B images.
+            heights, widths: of the images in pixels, int64, shape (B,).
+        """
+        area, ratio = draws.values["share"] * (heights * widths)[:, None], np.exp(draws.values["log_ratio"])
+        tried_heights, tried_widths = (np.rint(np.sqrt(side)).astype(np.int64) for side in (area / ratio, area * ratio))
+        fits = (
+            (tried_heights > 0) & (tried_heights <= heights[:, None]) & (tried_widths > 0) & (tried_widths <= widths[:, None])
+        )
+        chosen, found = (np.arange(len(fits)), fits.argmax(1)), fits.any(1)
+        central_heights, central_widths = self._central(heights, widths)
+        height = np.where(found, tried_heights[chosen], central_heights)
+        width = np.where(found, tried_widths[chosen], central_widths)
+        free_rows, free_columns = heights - height, widths - width
+        top = np.where(found, draws.values["row"] * (free_rows + 1), free_rows // 2).astype(np.int64)
+        left = np.where(found, draws.values["column"] * (free_columns + 1), free_columns // 2).astype(np.int64)
+        return Boxes(top, left, height, width)
+
+    def _central(self, heights: Indices, widths: Indices) -> tuple[Indices, Indices]:
+        """Height and width of each image's largest box with an admissible ratio."""
+        ratios = widths / heights
+        height = np.where(ratios < self.ratio[0], np.rint(widths / self.ratio[0]), heights)
+        width = np.where(ratios > self.ratio[1], np.rint(heights * self.ratio[1]), widths)
+        return np.maximum(height, 1).astype(np.int64), np.maximum(width, 1).astype(np.int64)
 
     def apply(self, images: Tensor, draws: Draws) -> Tensor:
-        """The resized boxes."""
-        top, left, height, width = (draws.values[name] for name in ("top", "left", "height", "width"))
+        """The resized boxes of a batch."""
+        count, height, width, _ = images.shape
+        top, left, heights, widths = self.boxes(draws, np.full(count, height), np.full(count, width))
         size = (self.size, self.size)
-        return change_all(images, size, lambda block, at: resize_boxes(block, top[at], left[at], height[at], width[at], size))
+        return change_all(images, size, lambda block, at: resize_boxes(block, top[at], left[at], heights[at], widths[at], size))
+
+    def frame(self, picture: Tensor, draws: Draws) -> Tensor:
+        """The resized box of one picture."""
+        boxes = self.boxes(draws, np.array([picture.shape[0]]), np.array([picture.shape[1]]))
+        top, left, height, width = (int(side[0]) for side in boxes)
+        return resized(picture[top : top + height, left : left + width], self.size, self.size).contiguous()
