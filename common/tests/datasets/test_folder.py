@@ -97,7 +97,7 @@ def test_linked_folders_are_followed_once(tmp_path):
     [
         ((), r"there is no folder .*train"),
         (("cats/1.jpg", "dogs/1.jpg"), r"there is no folder .*train"),
-        (("train/a/1.jpg", "val/a/1.jpg"), r"there is no folder .*test"),
+        (("train/a/1.jpg", "val/a/1.jpg"), r"there is no folder .*test\. To be judged on .*val, name it test\."),
         (("train/1.jpg", "test/a/1.jpg"), r"there is no image in the class folders of .*train"),
         (("train/a/1.txt", "test/a/1.jpg"), r"there is no image in the class folders of .*train"),
         (("train/a/1.jpg", "test/a/1.txt"), r"there is no image in the class folders of .*test"),
@@ -113,4 +113,4 @@ def test_mistakes_show_the_layout(paths, reason, tmp_path):
     told, layout = str(caught.value).splitlines()
     assert str(tmp_path) in told
     assert layout.startswith(f"Expected: {tmp_path}/train/CLASS/... and {tmp_path}/test/CLASS/...")
-    assert "*.jpeg *.jpg *.png" in layout
+    assert "*.jpeg, *.jpg, *.png" in layout

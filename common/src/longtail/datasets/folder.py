@@ -60,8 +60,8 @@ def load_folder(root: str | Path, *, image_size: int = 224, with_val: bool = Fal
 
 def _layout(root: Path) -> str:
     return (
-        f"Expected: {root}/train/CLASS/... and {root}/test/CLASS/..., and if you like {root}/val/CLASS/..., "
-        f"images named {' '.join(f'*{extension}' for extension in sorted(EXTENSIONS))}"
+        f"Expected: {root}/train/CLASS/... and {root}/test/CLASS/... (val/CLASS/... if you like), "
+        f"images named {', '.join(f'*{extension}' for extension in sorted(EXTENSIONS))}"
     )
 
 
@@ -75,7 +75,8 @@ class _Part:
     @classmethod
     def read(cls, root: Path, name: str) -> _Part:
         if not (root / name).is_dir():
-            raise UserError(f"there is no folder {root / name}.\n{_layout(root)}")
+            instead = f" To be judged on {root / 'val'}, name it test." if name == "test" and (root / "val").is_dir() else ""
+            raise UserError(f"there is no folder {root / name}.{instead}\n{_layout(root)}")
         part = cls()
         try:
             for entry in _visible(root / name):
