@@ -1,8 +1,11 @@
 """Pixel operations on batches, equal to Pillow's on every image.
 
 Images are uint8, shape (B, H, W, 3), contiguous; a parameter has one entry for each image, shape (B,), on the host. Every
-function returns new images. The arithmetic repeats Pillow's: where Pillow truncates, these do; intermediate results are
+function on images returns new ones. The arithmetic repeats Pillow's: where Pillow truncates, these do; intermediate results are
 integers that float32 holds exactly, or take the same roundings in the same order, so that CPU and GPU agree to the bit.
+
+What needs the luminance works on *planes*: red, green and blue apart, shape (3, B, H, W), float32 that holds bytes. Taking
+images apart and putting them together costs as much as an operation, so that a sequence of operations stays on planes.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from longtail.loading import transfer
 from longtail.loading.rows import per_image
 from longtail.loading.transfer import to_device
 
@@ -28,8 +32,27 @@ def _lines(images: Tensor) -> Tensor:
 
 
 def _to_bytes(values: Tensor) -> Tensor:
-    """Truncated to uint8; by way of int32, because that is twice as fast on a CPU and has one meaning everywhere."""
+    """Values in [0, 256), truncated to uint8."""
+    if transfer.on_host(values.device):  # torch's conversion takes two to six times as long as numpy's
+        return torch.from_numpy(values.numpy().astype(np.uint8))
     return values.to(torch.int32).to(torch.uint8)
+
+
+def to_planes(images: Tensor) -> Tensor:
+    """The images' planes."""
+    return images.permute(3, 0, 1, 2).to(torch.float32, memory_format=torch.contiguous_format)
+
+
+def to_images(planes: Tensor) -> Tensor:
+    """The images that have these planes."""
+    return _interleaved(_to_bytes(planes))
+
+
+def _interleaved(planes: Tensor) -> Tensor:
+    images = planes.new_empty((*planes.shape[1:], 3))
+    for channel, plane in enumerate(planes):
+        images[..., channel] = plane
+    return images
 
 
 def invert(images: Tensor) -> Tensor:
@@ -99,15 +122,31 @@ def brightness(images: Tensor, factors: Numbers) -> Tensor:
 
 def contrast(images: Tensor, factors: Numbers) -> Tensor:
     """Blended with the mean of the image's luminance: 0 is one grey, 1 the image."""
-    count = images.shape[1] * images.shape[2]
-    total = luminance(images).to(torch.int64).sum((1, 2))
-    mean = (2 * total + count) // (2 * count)
-    return _blend(mean.to(torch.float32).view(-1, 1, 1), images, factors)
+    return to_images(contrast_planes(to_planes(images), factors))
 
 
 def saturation(images: Tensor, factors: Numbers) -> Tensor:
     """Blended with the image's luminance: 0 is grey, 1 the image."""
-    return _blend(_lines(_three_channels(luminance(images))), images, factors)
+    return to_images(saturate_planes(to_planes(images), factors))
+
+
+def brighten_planes(planes: Tensor, factors: Numbers) -> Tensor:
+    """As `brightness`, in place."""
+    return planes.mul_(per_image(factors, planes, torch.float32)).clamp_(0, 255).floor_()
+
+
+def contrast_planes(planes: Tensor, factors: Numbers) -> Tensor:
+    """As `contrast`, in place."""
+    count = planes.shape[2] * planes.shape[3]
+    total = luminance(planes).sum((1, 2), keepdim=True, dtype=torch.float64)
+    # means are multiples of 1 / count: another quarter of that, and no rounded division takes a half for less
+    mean = total.mul_(1 / count).add_(0.5 + 0.25 / count).floor_()
+    return _blend_into(planes, mean.to(torch.float32), factors).floor_()
+
+
+def saturate_planes(planes: Tensor, factors: Numbers) -> Tensor:
+    """As `saturation`, in place."""
+    return _blend_into(planes, luminance(planes), factors).floor_()
 
 
 def sharpness(images: Tensor, factors: Numbers) -> Tensor:
@@ -123,34 +162,26 @@ def sharpness(images: Tensor, factors: Numbers) -> Tensor:
 
 
 def _blend(degenerate: Tensor, images: Tensor, factors: Numbers) -> Tensor:
-    """`degenerate` + factor * (image - `degenerate`), in float32 and in this order, clipped and truncated."""
-    difference = _lines(images).to(torch.float32).sub_(degenerate)
-    values = difference.mul_(per_image(factors, images, torch.float32)).add_(degenerate)
-    return _to_bytes(values.clamp_(0, 255)).view_as(images)
+    return _to_bytes(_blend_into(_lines(images).to(torch.float32), degenerate, factors)).view_as(images)
 
 
-def luminance(images: Tensor) -> Tensor:
-    """ITU-R 601 luma in Pillow's fixed point, rounded: float32 that holds integers, shape (B, H, W)."""
-    red, green, blue = _planes(images)
-    return (red * 19595).add_(green * 38470).add_(blue * 7471).add_(32768).mul_(2.0**-16).floor_()
+def _blend_into(values: Tensor, degenerate: Tensor, factors: Numbers) -> Tensor:
+    """`degenerate` + factor * (value - `degenerate`), in this order, cut off at 0 and 255, in place."""
+    return values.sub_(degenerate).mul_(per_image(factors, values, torch.float32)).add_(degenerate).clamp_(0, 255)
+
+
+def luminance(planes: Tensor) -> Tensor:
+    """ITU-R 601 luma in Pillow's fixed point of 16 bits, rounded: float32 that holds bytes, shape (B, H, W)."""
+    red, green, blue = planes.unbind(0)
+    # every intermediate result is a multiple of 2 ** -16 below 256, which float32 holds exactly
+    luma = red * (19595 / 65536)
+    return luma.add_(green, alpha=38470 / 65536).add_(blue, alpha=7471 / 65536).add_(0.5).floor_()
 
 
 def grayscale(images: Tensor) -> Tensor:
     """The luminance in all three channels."""
-    return _to_bytes(_three_channels(luminance(images)))
-
-
-def _planes(images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Red, green and blue as float32, shape (B, H, W) each, contiguous."""
-    red, green, blue = images.permute(3, 0, 1, 2).to(torch.float32, memory_format=torch.contiguous_format).unbind(0)
-    return red, green, blue
-
-
-def _three_channels(plane: Tensor) -> Tensor:
-    images = plane.new_empty((*plane.shape, 3))
-    for channel in range(3):
-        images[..., channel] = plane
-    return images
+    grey = _to_bytes(luminance(to_planes(images)))
+    return _interleaved(grey.expand(3, *grey.shape))
 
 
 def rotate_hue(images: Tensor, shifts: Numbers) -> Tensor:
@@ -160,18 +191,21 @@ def rotate_hue(images: Tensor, shifts: Numbers) -> Tensor:
         images: see the module.
         shifts: integers; only their value modulo 256 counts.
     """
-    hue, saturation, value = _to_hsv(images)
-    hue = hue.add_(per_image(shifts, images, torch.int32)).bitwise_and_(255).view(-1)
-    result = torch.empty_like(images)
-    for channel, shares in enumerate(_hue_shares(images.device)):
-        kept = 1 - saturation * shares.index_select(0, hue).view_as(saturation)
-        result[..., channel] = _to_bytes(kept.mul_(value).add_(0.5))
-    return result
+    return to_images(rotate_hue_planes(to_planes(images), shifts))
 
 
-def _to_hsv(images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def rotate_hue_planes(planes: Tensor, shifts: Numbers) -> Tensor:
+    """As `rotate_hue`, in place."""
+    hue, saturation, value = _to_hsv(planes)
+    hue = hue.add_(per_image(shifts, planes, torch.int32)).bitwise_and_(255).view(-1)
+    for plane, shares in zip(planes, _hue_shares(planes.device), strict=True):
+        torch.sub(1, saturation * shares.index_select(0, hue).view_as(saturation), out=plane)
+    return planes.mul_(value).add_(0.5).floor_()
+
+
+def _to_hsv(planes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Hue in 0..255 (int32), saturation in 255ths from 0 to 1 (float32) and value in 0..255 (float32), shape (B, H, W)."""
-    red, green, blue = _planes(images)
+    red, green, blue = planes.unbind(0)
     value = torch.maximum(torch.maximum(red, green), blue)
     chroma = value - torch.minimum(torch.minimum(red, green), blue)
     if_red, if_green, if_blue = green - blue, (blue - red).add_(_SECTOR), (red - green).add_(2 * _SECTOR)
@@ -179,9 +213,9 @@ def _to_hsv(images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     not_red, not_green = (value - red).clamp_(max=1), (value - green).clamp_(max=1)
     difference = torch.lerp(if_red, torch.lerp(if_green, if_blue, not_green), not_red)
     entry = (chroma * 511).add_(difference).add_(255).to(torch.int32)
-    hue = _hue_table(images.device).index_select(0, entry.view(-1)).to(torch.int32).view_as(entry)
+    hue = _hue_table(planes.device).index_select(0, entry.view(-1)).to(torch.int32).view_as(entry)
     steps = (chroma / value.clamp(min=1)).mul_(255).floor_()
-    return hue, steps.div_(torch.full((), 255.0, device=images.device)), value
+    return hue, steps.div_(torch.full((), 255.0, device=planes.device)), value
 
 
 _SECTOR = 256 * 511
