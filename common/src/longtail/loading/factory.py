@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 
-from longtail.datasets.base import ArrayImages, ImageData
+from longtail.datasets.base import ArrayImages, FileImages, ImageData
 from longtail.errors import UserError
 from longtail.loading.augment import Augmentation
 from longtail.loading.base import RandomAccessLoader
@@ -15,7 +16,27 @@ from longtail.loading.memory import InMemoryLoader
 from longtail.loading.orders import Order
 from longtail.randomness import Randomness
 
-LOADERS: dict[type, Callable[..., RandomAccessLoader]] = {ArrayImages: InMemoryLoader}
+
+def _in_memory(
+    data: ImageData, order: Order, augmentation: Augmentation | Framed | None, common: dict[str, Any], _own: dict[str, Any]
+) -> RandomAccessLoader:
+    if isinstance(augmentation, Framed):
+        raise ValueError("images in memory have one size already; a Framed augmentation is for images in files")
+    return InMemoryLoader(data, order, augmentation=augmentation, **common)
+
+
+def _in_files(
+    data: ImageData, order: Order, augmentation: Augmentation | Framed | None, common: dict[str, Any], own: dict[str, Any]
+) -> RandomAccessLoader:
+    # only whoever has images in files pays for what reads them
+    from longtail.loading.files import FileLoader
+
+    if augmentation is not None and not isinstance(augmentation, Framed):
+        raise ValueError("images in files have any size; their augmentation is Framed, which says how they get one")
+    return FileLoader(data, order, augmentation=augmentation, **common, **own)
+
+
+LOADERS: dict[type, Callable[..., RandomAccessLoader]] = {ArrayImages: _in_memory, FileImages: _in_files}
 """The loader of each kind of images."""
 
 
@@ -43,9 +64,9 @@ def create_loader(
         order: the epoch orders, of indices into `data`.
         batch_size: images of a global batch, over all ranks.
         mean, std: per-channel normalisation of values in [0, 1].
-        image_size: side in pixels that images in files are brought to where no augmentation does it; those in memory keep theirs.
+        image_size: side in pixels of what is shown of images in files without an augmentation; those in memory keep their size.
         randomness: the run's source of randomness; needed if there is an augmentation.
-        augmentation: None shows the images as they are.
+        augmentation: None shows images in memory as they are, and the centre of those in files (see `CentreCrop`).
         stream: the name under which the augmentation draws.
         device: where the batches are wanted.
         rank, world_size: which part of every global batch is yielded.
@@ -54,22 +75,21 @@ def create_loader(
 
     Raises:
         UserError: there is no loader for this kind of images, or no batch is left.
+        ValueError: the augmentation is for the other kind of images.
     """
     kind = type(data.images)
     if kind not in LOADERS:
         names = ", ".join(sorted(known.__name__ for known in LOADERS))
         raise UserError(f"there is no loader for {kind.__name__}; images can be given as {names}")
-    return LOADERS[kind](
-        data,
-        order,
-        batch_size=batch_size,
-        mean=mean,
-        std=std,
-        randomness=randomness,
-        augmentation=augmentation,
-        stream=stream,
-        device=device,
-        rank=rank,
-        world_size=world_size,
-        drop_last=drop_last,
-    )
+    common = {
+        "batch_size": batch_size,
+        "mean": mean,
+        "std": std,
+        "randomness": randomness,
+        "stream": stream,
+        "device": device,
+        "rank": rank,
+        "world_size": world_size,
+        "drop_last": drop_last,
+    }
+    return LOADERS[kind](data, order, augmentation, common, {"image_size": image_size, "workers": workers})
