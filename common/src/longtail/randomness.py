@@ -8,6 +8,9 @@ no saved generator state, and the number of worker processes or ranks changes no
 from __future__ import annotations
 
 import hashlib
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -58,3 +61,25 @@ class Randomness:
         import torch
 
         return torch.Generator(device=device).manual_seed(self.integer(stream, *key))
+
+
+@contextmanager
+def lend_global_generators() -> Iterator[Callable[[int], None]]:
+    """Lends Python's and numpy's global generators to a library that draws from no others; afterwards they are as before.
+
+    One thread at a time: these generators belong to the whole process.
+
+    Yields:
+        A function that seeds both of them with an integer in [0, 2**32). What is drawn before its first call is left to chance.
+    """
+
+    def seed(value: int) -> None:
+        random.seed(value)
+        np.random.seed(value)
+
+    python, numpy = random.getstate(), np.random.get_state()
+    try:
+        yield seed
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)

@@ -14,15 +14,13 @@ from torchvision.transforms import RandomCrop as TorchvisionCrop
 from torchvision.transforms import RandomResizedCrop as TorchvisionResizedCrop
 from torchvision.transforms import functional
 
-from longtail.datasets.base import ArrayImages, ImageData, LongTailData
-from longtail.errors import UserError
 from longtail.loading import transfer
 from longtail.loading.augment import Augmentation, Compose, Draws, RandomApply, RandomChoice
 from longtail.loading.autoaugment import CIFAR10_POLICY, AutoAugment, Step
 from longtail.loading.blur import GaussianBlur
 from longtail.loading.colour import ColorJitter, Grayscale
 from longtail.loading.geometry import Cutout, HorizontalFlip, RandomCrop, RandomResizedCrop
-from longtail.loading.presets import cifar_standard, cifar_strong, create_augmentation
+from longtail.loading.presets import cifar_standard, cifar_strong
 
 COUNT = 150
 SIZE = (32, 32)
@@ -422,15 +420,3 @@ def test_the_strong_recipe_is_half_policy_half_distortions():
     assert abs(distortions.parts[2].values["applied"].mean() - 0.8) < 0.04
     assert abs(distortions.parts[3].values["grey"].mean() - 0.2) < 0.04
     assert abs(distortions.parts[4].values["applied"].mean() - 0.5) < 0.04
-
-
-def test_augmentations_by_name():
-    some = ImageData(ArrayImages(np.zeros((2, 8, 8, 3), np.uint8)), np.arange(2), ("a", "b"))
-    data = LongTailData("toy", some, None, some, 8, (0.5, 0.5, 0.5), (0.2, 0.2, 0.2))
-    assert create_augmentation("none", data) is None
-    for name in ("standard", "strong"):
-        augmentation = create_augmentation(name, data)
-        assert augmentation is not None
-        assert augmentation.output_size((8, 8)) == (8, 8)
-    with pytest.raises(UserError, match="choose one of standard, strong, none"):
-        create_augmentation("mild", data)

@@ -44,10 +44,12 @@ class Framed:
     Args:
         framing: makes the squares.
         augmentation: of the batch of squares; keeps their size. None leaves them as they are.
+        on_host: the augmentation needs the host, also where an accelerator could do it.
     """
 
     framing: Framing
     augmentation: Augmentation | None = None
+    on_host: bool = False
 
 
 class CentreCrop:

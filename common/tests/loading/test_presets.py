@@ -1,0 +1,144 @@
+"""The papers' augmentations by name: for which images, and what they are made of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageFilter
+from pillow_reference import each, varied_images
+from torchvision.transforms import functional
+
+from longtail.datasets.base import ArrayImages, FileImages, ImageData, LongTailData
+from longtail.errors import UserError
+from longtail.loading.augment import Draws
+from longtail.loading.framing import Framed
+from longtail.loading.geometry import RandomResizedCrop
+from longtail.loading.presets import (
+    cifar_standard,
+    cifar_strong,
+    create_augmentation,
+    imagenet_standard,
+    imagenet_strong,
+)
+from longtail.loading.randaugment import RandAugment
+
+COUNT = 60
+SIZE = (24, 24)
+
+
+def data(images, size):
+    some = ImageData(images, np.arange(2), ("a", "b"))
+    return LongTailData("toy", some, None, some, size, (0.5, 0.5, 0.5), (0.2, 0.2, 0.2))
+
+
+IN_MEMORY = data(ArrayImages(np.zeros((2, 8, 8, 3), np.uint8)), 8)
+IN_FILES = data(FileImages(Path("pictures"), ("a.jpg", "b.jpg")), 24)
+
+
+def applied(augmentation, images, seed=0):
+    size = (images.shape[1], images.shape[2])
+    return augmentation.apply(images, augmentation.draw(np.random.default_rng(seed), len(images), size))
+
+
+@pytest.mark.parametrize("where", [IN_MEMORY, IN_FILES])
+def test_no_augmentation_and_wrong_names(where):
+    assert create_augmentation("none", where, jitter=0.4) is None
+    with pytest.raises(UserError, match="choose one of standard, strong, none"):
+        create_augmentation("mild", where)
+
+
+def test_images_in_memory_get_cifars():
+    images = varied_images(COUNT, 8, 8)
+    for name, preset in (("standard", cifar_standard), ("strong", cifar_strong)):
+        augmentation = create_augmentation(name, IN_MEMORY)
+        assert augmentation.output_size((8, 8)) == (8, 8)
+        assert torch.equal(applied(augmentation, images), applied(preset(8, 1), images))
+
+
+def test_images_in_files_get_imagenets():
+    images = varied_images(COUNT, *SIZE)
+    for name, preset in (("standard", imagenet_standard(24)), ("strong", imagenet_strong(24))):
+        framed = create_augmentation(name, IN_FILES)
+        assert isinstance(framed, Framed)
+        assert isinstance(framed.framing, RandomResizedCrop)
+        assert (framed.framing.size, framed.framing.scale, framed.framing.ratio) == (24, (0.08, 1.0), (3 / 4, 4 / 3))
+        assert torch.equal(applied(framed.augmentation, images), applied(preset.augmentation, images))
+    assert not imagenet_standard().on_host
+    assert imagenet_strong().on_host
+
+
+@pytest.mark.parametrize("preset", [cifar_standard(8, 1), imagenet_standard(24).augmentation])
+def test_no_jitter_draws_none(preset):
+    draws = preset.draw(np.random.default_rng(0), COUNT, (8, 8))
+    assert [sorted(part.values) for part in draws.parts] in ([["left", "top"], ["flipped"]], [["flipped"]])
+
+
+@pytest.mark.parametrize(
+    ("without", "with_jitter"),
+    [
+        (create_augmentation("standard", IN_MEMORY), create_augmentation("standard", IN_MEMORY, jitter=0.4)),
+        (imagenet_standard(24).augmentation, create_augmentation("standard", IN_FILES, jitter=0.4).augmentation),
+    ],
+)
+def test_jitter_comes_last_and_keeps_the_hue(without, with_jitter):
+    images = varied_images(COUNT, 8, 8)
+    draws = with_jitter.draw(np.random.default_rng(0), COUNT, (8, 8))
+    *others, jitter = draws.parts
+    for name in ("brightness", "contrast", "saturation"):
+        assert 0.6 <= jitter.values[name].min() < 0.65 < 1.35 < jitter.values[name].max() <= 1.4
+    assert not jitter.values["hue"].any()
+    before = without.apply(images, Draws(parts=tuple(others)))
+    expected = each(before, lambda image, at: jittered(image, jitter, at))
+    np.testing.assert_array_equal(with_jitter.apply(images, draws).numpy(), expected)
+
+
+def jittered(image: Image.Image, draws: Draws, at: int) -> Image.Image:
+    for which in draws.values["order"][at]:
+        if which < 3:
+            name = ("brightness", "contrast", "saturation")[which]
+            image = getattr(functional, f"adjust_{name}")(image, draws.values[name][at])
+    return image
+
+
+def test_strong_recipe_for_files():
+    """Half flip, jitter, RandAugment; half jitter, some grey, some blurred, flip."""
+    images = varied_images(COUNT, *SIZE)
+    augmentation = imagenet_strong(24).augmentation
+    draws = augmentation.draw(np.random.default_rng(0), COUNT, SIZE)
+    (first_flip, first_jitter, policy), (second_jitter, grey, blur, second_flip) = (part.parts for part in draws.parts)
+    randomly_augmented = RandAugment()
+
+    def single(image: Image.Image, at: int) -> Image.Image:
+        if draws.values["first"][at]:
+            image = functional.hflip(image) if first_flip.values["flipped"][at] else image
+            pixels = torch.from_numpy(np.array(jittered(image, first_jitter, at)))[None]
+            return Image.fromarray(randomly_augmented.apply(pixels, policy[at : at + 1])[0].numpy())
+        image = jittered(image, second_jitter, at)
+        if grey.values["grey"][at]:
+            image = image.convert("L").convert("RGB")
+        if blur.values["applied"][at]:
+            image = image.filter(ImageFilter.GaussianBlur(float(blur.parts[0].values["sigma"][at])))
+        return functional.hflip(image) if second_flip.values["flipped"][at] else image
+
+    np.testing.assert_array_equal(augmentation.apply(images, draws).numpy(), each(images, single))
+
+
+def test_shares_of_the_strong_recipe_for_files():
+    draws = imagenet_strong(24).augmentation.draw(np.random.default_rng(0), 4000, SIZE)
+    (first_flip, first_jitter, _), (second_jitter, grey, blur, second_flip) = (part.parts for part in draws.parts)
+    for chosen, share in (
+        (draws.values["first"], 0.5),
+        (first_flip.values["flipped"], 0.5),
+        (second_flip.values["flipped"], 0.5),
+        (grey.values["grey"], 0.2),
+        (blur.values["applied"], 0.5),
+    ):
+        assert abs(chosen.mean() - share) < 0.04
+    sigma = blur.parts[0].values["sigma"]
+    assert 0.1 <= sigma.min() < 0.11 < 1.99 < sigma.max() <= 2.0
+    for jitter in (first_jitter, second_jitter):
+        assert not jitter.values["hue"].any()
+        assert 0.6 <= jitter.values["contrast"].min() < 0.61 < 1.39 < jitter.values["contrast"].max() <= 1.4
