@@ -13,6 +13,7 @@ from torchvision.transforms import functional
 
 from longtail.datasets.base import ArrayImages, FileImages, ImageData, LongTailData
 from longtail.errors import UserError
+from longtail.loading import Sequential, create_loader, files, transfer
 from longtail.loading.augment import Draws
 from longtail.loading.framing import Framed
 from longtail.loading.geometry import RandomResizedCrop
@@ -24,6 +25,7 @@ from longtail.loading.presets import (
     imagenet_strong,
 )
 from longtail.loading.randaugment import RandAugment
+from longtail.randomness import Randomness
 
 COUNT = 60
 SIZE = (24, 24)
@@ -124,6 +126,24 @@ def test_strong_recipe_for_files():
         return functional.hflip(image) if second_flip.values["flipped"][at] else image
 
     np.testing.assert_array_equal(augmentation.apply(images, draws).numpy(), each(images, single))
+
+
+def test_an_accelerator_leaves_the_strong_recipe_to_the_processes(monkeypatch):
+    in_processes = []
+    monkeypatch.setattr(files, "Reading", lambda _, augmentation: in_processes.append(augmentation))
+    monkeypatch.setattr(transfer, "on_host", lambda _: False)
+    strong = imagenet_strong(24)
+    for framed in (imagenet_standard(24), strong):
+        create_loader(
+            IN_FILES.train,
+            Sequential(2),
+            batch_size=2,
+            mean=IN_FILES.mean,
+            std=IN_FILES.std,
+            randomness=Randomness(0),
+            augmentation=framed,
+        )
+    assert in_processes == [None, strong.augmentation]
 
 
 def test_shares_of_the_strong_recipe_for_files():

@@ -35,7 +35,7 @@ class FileLoader(SlicedLoader):
     """Batches of pictures of any size in files.
 
     The processes keep at least one batch ready. An accelerator also does what follows the framing, because the processors
-    have enough to do with decoding; otherwise the processes do.
+    have enough to do with decoding; otherwise the processes do, and always where `Framed.on_host` says so.
 
     Args:
         data: the data set; its images are `FileImages`.
@@ -87,7 +87,9 @@ class FileLoader(SlicedLoader):
         )
         self._images, self._labels, self._class_names = data.images, data.labels, data.class_names
         self._framed = _framed(augmentation, image_size)
-        self._on_device = self._framed.augmentation is not None and not transfer.on_host(self._device)
+        self._on_device = (
+            self._framed.augmentation is not None and not self._framed.on_host and not transfer.on_host(self._device)
+        )
         reading = Reading(self._framed.framing, None if self._on_device else self._framed.augmentation)
         share = -(-batch_size // world_size)
         self._processes = Processes(reading, workers, ahead=max(2, -(-share // (TASK * max(1, workers)))))
