@@ -102,18 +102,8 @@ class HorizontalFlip(SameSize):
     def apply(self, images: Tensor, draws: Draws) -> Tensor:
         """The images, some of them flipped."""
         result = images.clone()
-        change_rows(result, np.flatnonzero(draws.values["flipped"]), lambda chosen, _: _mirror(chosen))
+        change_rows(result, np.flatnonzero(draws.values["flipped"]), lambda chosen, _: chosen.flip(2))
         return result
-
-
-def _mirror(images: Tensor) -> Tensor:
-    if not transfer.on_host(images.device):
-        return images.flip(2)
-    # one colour plane after another: copying three-byte pixels in reverse order takes four times as long
-    mirrored = torch.empty_like(images)
-    for channel in range(3):
-        mirrored.numpy()[..., channel] = images.numpy()[:, :, ::-1, channel]
-    return mirrored
 
 
 class Cutout(SameSize):
