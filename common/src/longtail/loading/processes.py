@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import warnings
+import weakref
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from functools import partial
 from multiprocessing.synchronize import Event
 from multiprocessing.util import Finalize
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, multiprocessing
@@ -33,6 +35,14 @@ class _Tasks:
         return self.current
 
 
+class _Pool(NamedTuple):
+    """Some processes; `held` keeps them from ending before their owner."""
+
+    loader: DataLoader[Any]
+    tasks: _Tasks
+    held: weakref.finalize[..., Processes]
+
+
 class Processes:
     """Carries out tasks in other processes, in order.
 
@@ -46,7 +56,7 @@ class Processes:
         self._reading = reading
         self._count = count
         self._ahead = ahead
-        self._idle: tuple[DataLoader[Any], _Tasks] | None = None
+        self._idle: _Pool | None = None
 
     def results(self, tasks: Generator[Task, None, None]) -> Generator[Result, None, None]:
         """The results of the tasks, in their order.
@@ -59,13 +69,14 @@ class Processes:
         if not self._count:
             yield from map(_handed_over, map(self._reading.__getitem__, tasks))
             return
-        loader, sampler = self._idle or self._new()
-        self._idle = None
-        sampler.current = tasks
+        pool, self._idle = self._idle or self._new(), None
+        pool.tasks.current = tasks
+        reusable = False
         try:
-            yield from map(_handed_over, _started(loader))
+            yield from map(_handed_over, _started(pool.loader))
+            reusable = True
         except GeneratorExit:
-            self._keep(loader, sampler)
+            reusable = True
             raise
         except RuntimeError as error:
             if not str(error).startswith("DataLoader worker"):
@@ -73,32 +84,35 @@ class Processes:
             raise UserError(
                 f"a process that reads images was killed, perhaps for want of memory: {error}\n{_TOO_LITTLE}"
             ) from error
-        else:
-            self._keep(loader, sampler)
         finally:
             tasks.close()
+            left = self._idle if reusable else pool
+            if reusable:
+                self._idle = pool
+            if left is not None:
+                left.held.detach()
 
-    def _new(self) -> tuple[DataLoader[Any], _Tasks]:
-        sampler = _Tasks()
+    def _new(self) -> _Pool:
+        tasks = _Tasks()
         leaving = multiprocessing.get_context().Event()
-        loader: DataLoader[Any] = DataLoader(
-            self._reading,  # type: ignore[arg-type]
-            batch_size=None,
-            sampler=sampler,
-            num_workers=self._count,
-            collate_fn=_as_it_is,
-            prefetch_factor=self._ahead,
-            persistent_workers=True,
-            worker_init_fn=partial(_leave_signals_to_the_main_process, leaving),
-            # of its own, because the global one is part of what makes a run repeatable
-            generator=torch.Generator(),
-        )
+        with _undisturbed():
+            loader: DataLoader[Any] = DataLoader(
+                self._reading,  # type: ignore[arg-type]
+                batch_size=None,
+                sampler=tasks,
+                num_workers=self._count,
+                collate_fn=_as_it_is,
+                prefetch_factor=self._ahead,
+                persistent_workers=True,
+                worker_init_fn=partial(_leave_signals_to_the_main_process, leaving),
+                # of its own, because the global one is part of what makes a run repeatable
+                generator=torch.Generator(),
+            )
         # at exit this comes before `multiprocessing` ends what is left with a signal and waits for it
         Finalize(loader, leaving.set, exitpriority=0)
-        return loader, sampler
-
-    def _keep(self, loader: DataLoader[Any], sampler: _Tasks) -> None:
-        self._idle = loader, sampler
+        # Holds the loader, so that it is never part of what the garbage collector takes apart: that would close the queues
+        # first, and nobody could tell the processes to end; each would be waited for in vain for five seconds.
+        return _Pool(loader, tasks, weakref.finalize(self, _as_it_is, loader))
 
 
 def _as_it_is(result: Any) -> Any:
@@ -114,17 +128,23 @@ def _handed_over(result: Tensor | BadImage | NoSharedMemory) -> Result:
 
 
 def _started(loader: DataLoader[Any]) -> Iterator[Any]:
-    """The loader's iterator, with the rest of this process as it was."""
+    with _undisturbed():
+        return iter(loader)
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """While this lasts, a DataLoader neither gives advice nor changes how this process answers to signals.
+
+    More processes than cores are the user's choice. And torch's handler raises wherever this process happens to be when
+    another one dies, in the midst of a training step for example; whoever waits for the other one notices in any case.
+    """
     before = signal.getsignal(signal.SIGCHLD)
     with warnings.catch_warnings():
-        # more processes than cores are the user's choice
         warnings.filterwarnings("ignore", message="This DataLoader will create", category=UserWarning)
-        iterator = iter(loader)
-    # torch's handler raises wherever this process happens to be when another one dies, in the midst of a training step for
-    # example; the iterator also notices when it waits for that process
+        yield
     if before is not None and signal.getsignal(signal.SIGCHLD) is not before:
         signal.signal(signal.SIGCHLD, before)
-    return iterator
 
 
 def _leave_signals_to_the_main_process(leaving: Event, _number: int) -> None:
