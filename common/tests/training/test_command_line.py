@@ -120,6 +120,7 @@ def test_bugs_keep_their_traceback():
 def test_importing_the_command_line_imports_nothing_heavy():
     code = (
         "import sys, argparse; from longtail.training.commands import run_command; from longtail.training.runtime import *; "
+        "from longtail.training.launch import gpu_ids; "
         "add_runtime_options(argparse.ArgumentParser()); "
         "print(sorted({'torch', 'numpy', 'torchvision', 'timm', 'rich'} & set(sys.modules)))"
     )

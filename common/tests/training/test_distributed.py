@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import sys
 from pathlib import Path
 
@@ -48,16 +47,12 @@ def train(folder, place):
     return fit(stage, judges, run.run(), run.options, device=device, ranks=place, randomness=Randomness(0)), recipe
 
 
-def process(rank, port, folder, sources):
+def process(rank, folder, sources):
     sys.path[:0] = sources
-    os.environ |= {
-        "RANK": str(rank),
-        "LOCAL_RANK": str(rank),
-        "WORLD_SIZE": "2",
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
-    }
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"}
     torch.set_num_threads(1)
+    # through a file: a port that is free when it is asked for may be taken when it is used
+    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
     place = distributed.start(torch.device("cpu"))
     results, recipe = train(folder, place)
     torch.save({"results": results, "weights": recipe.backbone.state_dict()}, folder / f"rank{rank}.pt")
@@ -65,12 +60,9 @@ def process(rank, port, folder, sources):
 
 
 def test_two_ranks_equal_one(tmp_path):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     alone, recipe = train(tmp_path / "alone", ranks())
     (tmp_path / "pair").mkdir()
-    mp.spawn(process, args=(port, tmp_path / "pair", [str(Path(__file__).parent)]), nprocs=2)
+    mp.spawn(process, args=(tmp_path / "pair", [str(Path(__file__).parent)]), nprocs=2)
     first, second = (torch.load(tmp_path / "pair" / f"rank{rank}.pt", weights_only=True) for rank in (0, 1))
     for name, weight in recipe.backbone.state_dict().items():
         assert torch.equal(first["weights"][name], second["weights"][name])

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from longtail.errors import UserError
+from longtail.training import failures
 from longtail.training.runtime import command_line
 
 
@@ -18,6 +19,8 @@ def run_command(
 ) -> None:
     """Call `main` with the command line, `LONGTAIL_ADDOPTS` included, and leave the process with its exit code.
 
+    A rank of a command that started several says nothing of its failure itself: it leaves that for the command.
+
     Args:
         main: takes the arguments without the program's name; None counts as 0.
         argv: the arguments; those of the process by default.
@@ -28,9 +31,14 @@ def run_command(
         code = main(command_line(words) if takes_added is None or takes_added(words) else words) or 0
     except UserError as error:
         sys.stdout.flush()
-        print(f"{Path(sys.argv[0]).name}: error: {error}", file=sys.stderr)
+        if not failures.leave(error):
+            print(f"{Path(sys.argv[0]).name}: error: {error}", file=sys.stderr)
         code = 2
     except KeyboardInterrupt:
         code = 130
+    except Exception as error:
+        if not failures.leave(error):
+            raise
+        code = 1
     sys.stdout.flush()
     sys.exit(code)
