@@ -10,15 +10,16 @@ from torch import nn
 
 from longtail.loading.base import Batch
 from longtail.losses import create_loss
-from longtail.metrics import ClassificationCounts, summarise
+from longtail.metrics import ClassificationCounts, ShotThresholds, summarise
 from longtail.randomness import Randomness
 from longtail.training.erm import ClassWeights
 from longtail.training.recipe import Clock
+from longtail_cmo.experiments import CIFAR, IMAGENET
 from longtail_cmo.flags import create_parser, run_name
 from longtail_cmo.logs import elapsed, groups_line
 from longtail_cmo.mixing import MixPlan, centred_box, draw_box
 from longtail_cmo.recipe import CMO
-from longtail_cmo.schedules import CIFAR, cifar_strong
+from longtail_cmo.schedules import Timing
 
 
 @pytest.mark.parametrize(
@@ -55,18 +56,53 @@ def test_draws_without_mixing():
     assert rng.rand() == np.random.RandomState(0).rand(5)[4]
 
 
+_WARM = {0: 0.02, 1: 0.04, 4: 0.1, 5: 0.1}
+
+
 @pytest.mark.parametrize(
-    ("schedule", "rates"),
+    ("timing", "base", "rates"),
     [
-        (CIFAR, {0: 0.02, 1: 0.04, 4: 0.1, 5: 0.1, 159: 0.1, 160: 0.001, 179: 0.001, 180: 1e-05, 199: 1e-05}),
+        (Timing("cifar", False, 200, False), 0.1, {**_WARM, 159: 0.1, 160: 0.001, 179: 0.001, 180: 1e-05, 199: 1e-05}),
         (
-            cifar_strong,
+            Timing("cifar", True, 400, False, cosine=True),
+            0.1,
             {0: 0.01, 8: 0.09, 9: 0.1, 10: 0.11, 11: 0.1, 320: 0.1, 321: 0.01, 360: 0.01, 361: 0.001, 399: 0.001},
         ),
+        (Timing("imagenet", False, 100, False), 0.1, {**_WARM, 59: 0.1, 60: 0.01, 79: 0.01, 80: 0.001}),
+        (Timing("inat", False, 100, False), 0.1, {**_WARM, 74: 0.1, 75: 0.01, 99: 0.01, 159: 0.01, 160: 0.001}),
+        (
+            Timing("imagenet", True, 400, False, cosine=True),
+            0.02,
+            {
+                0: 0.002,
+                8: 0.018,
+                9: 0.02,
+                10: 0.019999677214588313,
+                11: 0.019998708879191335,
+                100: 0.017443979902328956,
+                200: 0.010361485598921211,
+                300: 0.0030579129935304097,
+                398: 1.291120808666335e-06,
+                399: 3.2278541168717647e-07,
+            },
+        ),
+        (Timing("inat", True, 400, False), 0.02, {9: 0.02, 119: 0.02, 120: 0.002, 159: 0.002, 160: 0.0002}),
+        # --cos without strong augmentation changes nothing
+        (Timing("imagenet", False, 100, False, cosine=True), 0.1, {59: 0.1, 60: 0.01}),
     ],
 )
-def test_schedule(schedule, rates):
-    assert {epoch: 0.1 * schedule(epoch) for epoch in rates} == pytest.approx(rates, rel=1e-12)
+def test_schedule(timing, base, rates):
+    schedule = timing.schedule()
+    assert {epoch: base * schedule(epoch) for epoch in rates} == pytest.approx(rates, rel=1e-9)
+
+
+def test_fixed_epochs_stretched_to_a_run():
+    half = Timing("imagenet", False, 50, True)
+    assert (half.deferral, half.fitted(3)) == (40, 1)
+    rates = [half.schedule()(epoch) for epoch in (29, 30, 39, 40)]
+    assert rates == [1.0, 0.1, 0.1, 0.01]
+    kept = Timing("imagenet", False, 50, False)
+    assert (kept.deferral, kept.fitted(3), kept.schedule()(30)) == (80, 3, 1.0)
 
 
 class _OneGenerator(Randomness):
@@ -170,7 +206,12 @@ def test_shot_groups(counts, line):
     assert groups_line(summary) == f"many avg, med avg, few avg {line}"
 
 
-_parse = functools.partial(argparse.ArgumentParser.parse_args, create_parser("test"))
+def test_a_class_of_twenty_is_few_shot_in_the_large_scale_scripts():
+    groups = ShotThresholds(few_inclusive=IMAGENET.few_inclusive).groups([101, 100, 21, 20, 19])
+    assert [members.tolist().count(True) for members in groups] == [1, 2, 2]
+
+
+_parse = functools.partial(argparse.ArgumentParser.parse_args, create_parser("test", CIFAR))
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from typing import Any
 
 from longtail.backbones import create_backbone
 from longtail.datasets.base import LongTailData
-from longtail.datasets.factory import create_data
+from longtail.datasets.factory import LONG_TAILED_BY_RULE, create_data
 from longtail.errors import UserError
 from longtail.metrics import ShotThresholds
 from longtail.training.execute import Plan, execute
@@ -30,13 +30,25 @@ class Source:
 
     Args:
         data: its name.
-        imbalance_factor, profile, split_seed: how it was made long-tailed.
+        imbalance_factor, profile, split_seed: how it was made long-tailed, if it is not so by itself.
+        image_size: side in pixels that images in files are brought to; None for the data set's own.
     """
 
     data: str = "digits"
     imbalance_factor: float = 0.01
     profile: str = "exp"
     split_seed: int = 0
+    image_size: int | None = None
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the long tail is cut from a balanced set, by a rule."""
+        return self.data in LONG_TAILED_BY_RULE
+
+    @property
+    def default_backbone(self) -> str:
+        """The network that papers train on such data."""
+        return "resnet32" if self.is_cut else "resnet50"
 
     def load(self, root: str, runtime: RuntimeOptions) -> LongTailData:
         """The data set, with images held out where the run selects on those."""
@@ -47,6 +59,8 @@ class Source:
             profile=self.profile,
             split_seed=self.split_seed,
             holdout=runtime.val_fraction if runtime.select == "val" else None,
+            image_size=self.image_size,
+            on_bad_image=runtime.on_bad_image,
         )
 
 
@@ -62,6 +76,7 @@ class Job:
         seed: training seed.
         runtime: the shared options.
         thresholds: bounds of the shot groups.
+        workers: processes of each loader, where images are files.
     """
 
     method: Method
@@ -71,6 +86,7 @@ class Job:
     seed: int
     runtime: RuntimeOptions
     thresholds: ShotThresholds
+    workers: int = 4
 
     def identity(self) -> dict[str, Any]:
         """What must agree, besides what `execute` compares, for one run to be the continuation of another."""
@@ -90,16 +106,21 @@ class Job:
             shared: the shared options that belong to a run's identity, by name.
         """
         source = self.source
-        parts = [source.data, f"if{source.imbalance_factor:g}" if source.profile != "balanced" else ""]
-        parts += [source.profile if source.profile != "exp" else "", f"split{source.split_seed}" if source.split_seed else ""]
-        parts += [self.backbone if self.backbone != DEFAULT_BACKBONE else "", self.method.name]
+        parts = [source.data, *_cut(source), f"{source.image_size}px" if source.image_size else ""]
+        parts += [self.backbone if self.backbone != source.default_backbone else "", self.method.name]
         parts += _not_default(self.options)
         parts += _not_default(self.runtime, only=shared)
         parts += ["" if self.thresholds == ShotThresholds() else f"shots{self.thresholds.many}_{self.thresholds.few}"]
         return _file_name([*filter(None, parts), f"seed{self.seed}"])
 
 
-DEFAULT_BACKBONE = "resnet32"
+def _cut(source: Source) -> list[str]:
+    """How the data set was made long-tailed."""
+    if not source.is_cut:
+        return []
+    factor = f"if{source.imbalance_factor:g}" if source.profile != "balanced" else ""
+    profile = source.profile if source.profile != "exp" else ""
+    return [factor, profile, f"split{source.split_seed}" if source.split_seed else ""]
 
 
 def _not_default(options: Any, only: Collection[str] | None = None) -> list[str]:
@@ -176,6 +197,7 @@ def run_job(
         batch_size=getattr(job.options, "batch_size", 128),
         runtime=job.runtime,
         thresholds=job.thresholds,
+        workers=job.workers,
     )
     results = execute(plan, open_named, listeners, log_interval=log_interval)
     return opened[0], results

@@ -18,10 +18,11 @@ def create_parser() -> Parser:
     return parser
 
 
-def dispatch(argv: list[str]) -> None:
-    """Carry out a command line."""
+def dispatch(argv: list[str]) -> int | None:
+    """Carry out a command line; None is exit code 0."""
     arguments = create_parser().parse_args(argv)
-    arguments.run(arguments)
+    code: int | None = arguments.run(arguments)
+    return code
 
 
 def trains(argv: list[str]) -> bool:

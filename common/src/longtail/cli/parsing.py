@@ -71,7 +71,8 @@ def add_options(group: argparse._ArgumentGroup, options: type[Any], *, only: Col
 def read_options(arguments: argparse.Namespace, options: type[Options]) -> Options:
     """The dataclass out of parsed arguments; fields that no flag was made for keep their defaults."""
     names = {each.name for each in fields(options)}  # type: ignore[arg-type]
-    return options(**{name: value for name, value in vars(arguments).items() if name in names})
+    given = {name: value for name, value in vars(arguments).items() if name in names}
+    return options(**{name: tuple(value) if isinstance(value, list) else value for name, value in given.items()})
 
 
 def _without_none(annotation: Any) -> Any:

@@ -36,10 +36,11 @@ def add_parser(commands: argparse._SubParsersAction[Parser]) -> None:
     parser.set_defaults(run=run)
 
 
-def run(arguments: argparse.Namespace) -> None:
-    """Train as the rest of the command line says, and print the results."""
+def run(arguments: argparse.Namespace) -> int | None:
+    """Train as the rest of the command line says, and print the results; the exit code, where other processes did it."""
     from longtail.cli.jobs import run_job
     from longtail.distributed import ranks
+    from longtail.training.launch import relaunch
     from longtail.training.method import load_method
     from longtail.training.progress import create_progress
     from longtail.training.run_folder import Run
@@ -47,6 +48,9 @@ def run(arguments: argparse.Namespace) -> None:
 
     method = load_method(arguments.method)
     parsed = create_method_parser(method).parse_args(arguments.rest)
+    code = relaunch(None, parsed.device)
+    if code is not None:
+        return code
     job = read_job(method, parsed)
     data = job.source.load(parsed.root, job.runtime)
 
@@ -67,19 +71,23 @@ def run(arguments: argparse.Namespace) -> None:
     )
     if ranks().is_first:
         report(job, results, finished.log_dir)
+    return None
 
 
 def create_method_parser(method: Method) -> Parser:
     """The parser of what follows `longtail train METHOD`."""
     from longtail.backbones import BACKBONES
-    from longtail.cli.jobs import DEFAULT_BACKBONE
-    from longtail.datasets.factory import DATASETS
+    from longtail.datasets.factory import DATASETS, LONG_TAILED_BY_RULE
     from longtail.datasets.splits import PROFILES
     from longtail.metrics import ShotThresholds
 
     shots = ShotThresholds()
     parser = Parser(prog=f"longtail train {method.name}", description=method.paper)
-    group = parser.add_argument_group("data")
+    group = parser.add_argument_group(
+        "data",
+        f"imbalance factor, profile and split seed are for {', '.join(LONG_TAILED_BY_RULE)}; "
+        "the others are long-tailed as they are",
+    )
     group.add_argument("--data", choices=DATASETS, default="digits", help="data set (default: %(default)s)")
     group.add_argument("--root", default="data", metavar="DIR", help="folder of the data set's files (default: %(default)s)")
     group.add_argument(
@@ -93,8 +101,19 @@ def create_method_parser(method: Method) -> Parser:
     group.add_argument(
         "--split-seed", type=at_least(0), default=0, metavar="N", help="which images the classes keep (default: %(default)s)"
     )
+    group.add_argument(
+        "--image-size", type=at_least(1), metavar="N", help="side in pixels that images in files are brought to (default: 224)"
+    )
+    group.add_argument(
+        "--workers", type=at_least(0), default=4, metavar="N", help="processes that read files (default: %(default)s)"
+    )
     group = parser.add_argument_group("run")
-    group.add_argument("--backbone", choices=BACKBONES, default=DEFAULT_BACKBONE, help="network (default: %(default)s)")
+    group.add_argument(
+        "--backbone",
+        choices=tuple(BACKBONES),
+        metavar="NAME",
+        help=f"network: {', '.join(BACKBONES)} (default: resnet32, and resnet50 for images in files)",
+    )
     group.add_argument("--seed", type=at_least(0), default=0, metavar="N", help="training seed (default: %(default)s)")
     group.add_argument(
         "--out", metavar="DIR", help="run folder (default: runs/ and a name made of data, method, options, seed)"
@@ -123,14 +142,16 @@ def read_job(method: Method, parsed: argparse.Namespace) -> Job:
     from longtail.metrics import ShotThresholds
 
     many, few = parsed.thresholds
+    source = Source(**{each.name: getattr(parsed, each.name) for each in fields(Source)})
     return Job(
         method=method,
         options=read_options(parsed, method.options),
-        source=Source(**{each.name: getattr(parsed, each.name) for each in fields(Source)}),
-        backbone=parsed.backbone,
+        source=source,
+        backbone=parsed.backbone or source.default_backbone,
         seed=parsed.seed,
         runtime=RuntimeOptions.from_arguments(parsed),
         thresholds=ShotThresholds(many=many, few=few),
+        workers=parsed.workers,
     )
 
 

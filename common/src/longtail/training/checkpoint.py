@@ -97,6 +97,18 @@ def read(path: Path) -> dict[str, Any]:
     return content
 
 
+def restore_network(content: Mapping[str, Any], path: Path, recipe: Recipe) -> None:
+    """Load the network of a checkpoint, ours or an original script's, into a recipe.
+
+    Raises:
+        UserError: the checkpoint belongs to another network.
+    """
+    try:
+        load_backbone_weights(recipe.backbone, content["state_dict"])
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+
+
 def restore(content: Mapping[str, Any], path: Path, recipe: Recipe, optimiser: torch.optim.Optimizer) -> Progress:
     """Load a checkpoint into a recipe and its optimiser, and return how far it had come.
 
@@ -106,10 +118,7 @@ def restore(content: Mapping[str, Any], path: Path, recipe: Recipe, optimiser: t
     Raises:
         UserError: the checkpoint belongs to another network or another method.
     """
-    try:
-        load_backbone_weights(recipe.backbone, content["state_dict"])
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from error
+    restore_network(content, path, recipe)
     ours = content.get("longtail")
     if ours is not None:
         missing, unexpected = recipe.load_state_dict(ours["recipe"], strict=False)

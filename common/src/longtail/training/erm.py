@@ -104,6 +104,9 @@ class ERMOptions:
     augmentation: str = option(
         "standard", "augmentation: crop and flip, the strong recipe, or none", choices=("standard", "strong", "none")
     )
+    jitter: float = option(
+        0.0, "strength of brightness, contrast and saturation jitter after crop and flip; papers take 0.4", type=between(0, 1)
+    )
 
 
 class ERM:
@@ -128,7 +131,7 @@ class ERM:
             data.train,
             self._order(data, options, setting),
             batch_size=options.batch_size,
-            augmentation=create_augmentation(options.augmentation, data),
+            augmentation=create_augmentation(options.augmentation, data, jitter=options.jitter),
         )
         optimiser = create_sgd(recipe, lr=options.lr, momentum=options.momentum, weight_decay=options.weight_decay)
         return [Stage(self.name, recipe, loader, optimiser, self._schedule(options), options.epochs)]

@@ -15,7 +15,6 @@ from longtail import distributed
 from longtail.datasets.base import ImageData, LongTailData
 from longtail.datasets.factory import fingerprint
 from longtail.loading.base import Loader
-from longtail.loading.orders import Sequential
 from longtail.metrics import ShotThresholds
 from longtail.randomness import Randomness
 from longtail.training.devices import choose_device, make_exact
@@ -41,7 +40,7 @@ class Plan:
         seed: training seed.
         batch_size: of evaluation.
         runtime: the shared options.
-        gpu: a paper's `--gpu`.
+        gpu: a paper's `--gpu`, the GPUs to use; None for all.
         thresholds: bounds of the shot groups.
         workers: processes of each loader, where images are files.
     """
@@ -51,9 +50,28 @@ class Plan:
     seed: int
     batch_size: int
     runtime: RuntimeOptions
-    gpu: int | None = None
+    gpu: tuple[int, ...] | None = None
     thresholds: ShotThresholds = STANDARD_THRESHOLDS
     workers: int = 4
+
+
+def prepare(runtime: RuntimeOptions, *, seed: int = 0, gpu: tuple[int, ...] | None = None, workers: int = 0) -> Setting:
+    """Choose this process's device, make it exact, and join the other ranks.
+
+    Args:
+        runtime: the shared options.
+        seed: training seed.
+        gpu, workers: see `Plan`.
+
+    Raises:
+        UserError: there is no such device.
+    """
+    device = choose_device(runtime.device, gpu=gpu)
+    make_exact(device)
+    ranks = distributed.start(device)
+    randomness = Randomness(seed)
+    torch.manual_seed(randomness.integer("global"))
+    return Setting(device, ranks, randomness, runtime, workers)
 
 
 def execute(
@@ -75,16 +93,12 @@ def execute(
     """
     started = time.perf_counter()
     data, runtime = plan.data, plan.runtime
-    device = choose_device(runtime.device, gpu=plan.gpu)
-    make_exact(device)
-    ranks = distributed.start(device)
-    randomness = Randomness(plan.seed)
-    torch.manual_seed(randomness.integer("global"))
-    setting = Setting(device, ranks, randomness, runtime, plan.workers)
+    setting = prepare(runtime, seed=plan.seed, gpu=plan.gpu, workers=plan.workers)
+    ranks = setting.ranks
     (stage,) = plan.build(setting)
 
     def judge(part: ImageData) -> Loader:
-        return setting.loader(data, part, Sequential(len(part)), batch_size=plan.batch_size)
+        return setting.in_order(data, part, batch_size=plan.batch_size)
 
     counts = data.class_counts
     identity = {
@@ -104,9 +118,9 @@ def execute(
         Judges(data.train, judge(data.test), None if data.val is None else judge(data.val), plan.thresholds),
         run,
         runtime,
-        device=device,
+        device=setting.device,
         ranks=ranks,
-        randomness=randomness,
+        randomness=setting.randomness,
         listeners=listeners(run) if ranks.is_first else (),
         log_interval=log_interval,
         resume=resume,

@@ -16,7 +16,7 @@ from longtail.loading.augment import Augmentation
 from longtail.loading.base import RandomAccessLoader
 from longtail.loading.factory import create_loader
 from longtail.loading.framing import Framed
-from longtail.loading.orders import Order
+from longtail.loading.orders import Order, Sequential
 from longtail.randomness import Randomness
 from longtail.training.registry import installed_methods
 from longtail.training.runtime import RuntimeOptions
@@ -69,6 +69,10 @@ class Setting:
             world_size=self.ranks.world_size,
             workers=self.workers,
         )
+
+    def in_order(self, data: LongTailData, part: ImageData, *, batch_size: int) -> RandomAccessLoader:
+        """A loader of a part of `data`, every image once and unaugmented, for evaluation."""
+        return self.loader(data, part, Sequential(len(part)), batch_size=batch_size)
 
 
 class Method(Protocol):

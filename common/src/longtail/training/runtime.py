@@ -62,8 +62,8 @@ class RuntimeOptions:
         return cls(**{each.name: getattr(arguments, each.name) for each in fields(cls)})
 
 
-def add_runtime_options(parser: argparse.ArgumentParser) -> None:
-    """Add the group "longtail options" to a script's parser."""
+def add_runtime_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Add the group "longtail options" to a script's parser, and return it."""
     group = parser.add_argument_group("longtail options", f"shared by every command; {ADDOPTS} in the environment appends more")
     for each in fields(RuntimeOptions):
         argument = dict(each.metadata)
@@ -73,6 +73,7 @@ def add_runtime_options(parser: argparse.ArgumentParser) -> None:
         elif each.default is not None:
             text += " (default: %(default)s)"
         group.add_argument("--" + each.name.replace("_", "-"), default=each.default, help=text, **argument)
+    return group
 
 
 class PaperParser(argparse.ArgumentParser):

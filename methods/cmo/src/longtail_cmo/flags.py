@@ -4,27 +4,32 @@ from __future__ import annotations
 
 import argparse
 
+from longtail.training.launch import gpu_ids
 from longtail.training.options import at_least, between
 from longtail.training.runtime import PaperParser, add_runtime_options
+from longtail_cmo.experiments import CIFAR, EXPERIMENTS, Experiment
 
-DATASETS = ("cifar100", "Imagenet-LT", "iNat18")
 LOSSES = ("CE", "LDAM", "BS")
 TRAIN_RULES = ("None", "CBReweight", "DRW")
 DATA_AUGS = ("vanilla", "CMO")
 
 
-def create_parser(description: str) -> argparse.ArgumentParser:
-    """The parser of one of the paper's scripts."""
+def create_parser(description: str, experiment: Experiment | None) -> argparse.ArgumentParser:
+    """The parser of one of the paper's scripts.
+
+    Args:
+        description: what the script is for.
+        experiment: what it trains, whose data set, network and number of classes are the defaults; None where `--dataset`
+            decides.
+    """
     parser = PaperParser(description=description)
     paper = parser.add_argument_group("CMO", "the paper's flags")
-    _add_data(paper)
-    _add_network(paper)
+    _add_data(paper, experiment)
+    _add_network(paper, experiment)
     _add_mixing(paper)
     _add_training(paper)
     _add_files(paper)
-    add_runtime_options(parser)
-    own = next(group for group in parser._action_groups if group.title == "longtail options")
-    own.add_argument(
+    add_runtime_options(parser).add_argument(
         "--fit-schedule",
         action="store_true",
         help="stretch the paper's fixed epochs (warm-up, steps, deferral, first and last epochs without CMO) to --epochs",
@@ -32,23 +37,39 @@ def create_parser(description: str) -> argparse.ArgumentParser:
     return parser
 
 
-def _add_data(group: argparse._ArgumentGroup) -> None:
+def _add_data(group: argparse._ArgumentGroup, experiment: Experiment | None) -> None:
     group.add_argument("--root", default="./data/", help="folder of the data set (default: %(default)s)")
-    group.add_argument("--dataset", default="cifar100", choices=DATASETS, help="data set (default: %(default)s)")
-    group.add_argument("--num_classes", type=int, default=100, help="number of classes (default: %(default)s)")
+    group.add_argument(
+        "--dataset",
+        default=(experiment or CIFAR).dataset,
+        choices=tuple(EXPERIMENTS),
+        help="data set (default: %(default)s)",
+    )
+    group.add_argument(
+        "--num_classes",
+        type=int,
+        default=experiment and experiment.num_classes,
+        help=f"number of classes (default: {_default(experiment, 'num_classes')})",
+    )
     group.add_argument(
         "--imb_factor",
         type=between(0, 1, least_excluded=True),
         default=0.01,
-        help="smallest class / largest class (default: %(default)s)",
+        help="smallest class / largest class; CIFAR alone (default: %(default)s)",
     )
     group.add_argument(
-        "--rand_number", type=at_least(0), default=0, help="seed of the long-tailed split (default: %(default)s)"
+        "--rand_number", type=at_least(0), default=0, help="seed of the long-tailed split; CIFAR alone (default: %(default)s)"
     )
 
 
-def _add_network(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("-a", "--arch", default="resnet32", help="backbone (default: %(default)s)")
+def _default(experiment: Experiment | None, name: str) -> str:
+    return "the data set's" if experiment is None else str(getattr(experiment, name))
+
+
+def _add_network(group: argparse._ArgumentGroup, experiment: Experiment | None) -> None:
+    group.add_argument(
+        "-a", "--arch", default=experiment and experiment.arch, help=f"backbone (default: {_default(experiment, 'arch')})"
+    )
     group.add_argument("--loss_type", default="CE", choices=LOSSES, help="loss (default: %(default)s)")
     group.add_argument("--train_rule", default="None", choices=TRAIN_RULES, help="class weights (default: %(default)s)")
 
@@ -108,9 +129,15 @@ def _add_training(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument("--resume", default="", metavar="PATH", help="checkpoint to continue from")
     group.add_argument("--seed", type=at_least(0), default=None, help="training seed (default: 0; the split has --rand_number)")
-    group.add_argument("--gpu", type=int, default=None, help="GPU to use")
     group.add_argument(
-        "-j", "--workers", type=at_least(0), default=4, help="loader processes, where images are files (default: %(default)s)"
+        "--gpu", type=gpu_ids, default=None, metavar="N[,N...]", help="GPUs to use, one process each (default: all of them)"
+    )
+    group.add_argument(
+        "-j",
+        "--workers",
+        type=at_least(0),
+        default=4,
+        help="processes of each loader, where images are files (default: %(default)s)",
     )
 
 

@@ -15,14 +15,18 @@ from longtail.training.devices import place
 from longtail.training.erm import ClassWeights
 from longtail.training.method import MakeBackbone, Setting
 from longtail.training.options import at_least, between, option
-from longtail.training.schedules import Schedule, stretched, stretched_epoch
 from longtail.training.stage import Stage, create_sgd
 from longtail_cmo.mixing import MixPlan
 from longtail_cmo.recipe import CMO
-from longtail_cmo.schedules import DEFERRAL, epochs_written_for, schedule_of
+from longtail_cmo.schedules import LR_STEPS, PUBLISHED, Timing
 
-LOSSES = {"CE": "ce", "LDAM": "ldam", "BS": "balanced_softmax"}
 RULES = {"None": "none", "CBReweight": "reweight", "DRW": "drw"}
+LOSSES = {"CE": "ce", "LDAM": "ldam", "BS": "balanced_softmax"}
+
+
+def head_of(loss_type: str) -> str:
+    """The classifier that a loss is made for: LDAM's margins are between cosines."""
+    return "cosine" if loss_type == "LDAM" else "linear"
 
 
 @dataclass(frozen=True)
@@ -40,12 +44,25 @@ class CMOOptions:
     )
     beta: float = option(1.0, "the mixing ratio is drawn from Beta(beta, beta)", type=between(0, least_excluded=True))
     use_randaug: bool = option(False, "strong augmentation with its own schedule")
+    jitter: float = option(
+        0.0, "brightness, contrast and saturation jitter without --use-randaug; 0.4 on ImageNet-LT", type=between(0, 1)
+    )
+    schedule: str = option("cifar", "whose fixed epochs: those of CIFAR, ImageNet-LT or iNaturalist", choices=tuple(PUBLISHED))
+    lr_steps: tuple[int, ...] = option(
+        LR_STEPS, "epochs that divide the rate by 10, with --use-randaug outside CIFAR", type=at_least(0), nargs="*"
+    )
+    cos: bool = option(False, "cosine schedule, with --use-randaug outside CIFAR")
     epochs: int = option(200, "epochs")
     batch_size: int = option(128, "batch size over all ranks")
     lr: float = option(0.1, "base learning rate")
     momentum: float = option(0.9, "SGD momentum")
     weight_decay: float = option(2e-4, "weight decay")
     fit_schedule: bool = option(True, "stretch the paper's fixed epochs to the epochs of this run")
+
+    @property
+    def timing(self) -> Timing:
+        """The paper's fixed epochs in this run."""
+        return Timing(self.schedule, self.use_randaug, self.epochs, self.fit_schedule, self.cos, self.lr_steps)
 
 
 class CMOMethod:
@@ -68,20 +85,20 @@ class CMOMethod:
             )
             foreground = self._loader(data, order, "foreground augment", options, setting)
             train = Paired(background, foreground, plan.mixes)
-        rule = ClassWeights(RULES[options.train_rule], counts, self._fitted(DEFERRAL, options))
+        rule = ClassWeights(RULES[options.train_rule], counts, options.timing.deferral)
         recipe = CMO(
-            backbone("cosine" if options.loss_type == "LDAM" else "linear"),
+            backbone(head_of(options.loss_type)),
             create_loss(LOSSES[options.loss_type], class_counts=counts),
             rule,
             plan,
         )
         place(recipe, setting.device, setting.runtime)
         optimiser = create_sgd(recipe, lr=options.lr, momentum=options.momentum, weight_decay=options.weight_decay)
-        return [Stage(self.name, recipe, train, optimiser, self._schedule(options), options.epochs)]
+        return [Stage(self.name, recipe, train, optimiser, options.timing.schedule(), options.epochs)]
 
     @staticmethod
     def _loader(data: LongTailData, order: Order, stream: str, options: CMOOptions, setting: Setting) -> RandomAccessLoader:
-        augmentation = create_augmentation("strong" if options.use_randaug else "standard", data)
+        augmentation = create_augmentation("strong" if options.use_randaug else "standard", data, jitter=options.jitter)
         return setting.loader(data, data.train, order, batch_size=options.batch_size, augmentation=augmentation, stream=stream)
 
     def _plan(self, data: LongTailData, steps: int, options: CMOOptions, setting: Setting) -> MixPlan:
@@ -90,24 +107,10 @@ class CMOMethod:
             data.image_size,
             data.image_size,
             steps,
-            after=self._fitted(options.start_data_aug, options),
-            before=options.epochs - self._fitted(options.end_data_aug, options),
+            after=options.timing.fitted(options.start_data_aug),
+            before=options.epochs - options.timing.fitted(options.end_data_aug),
             probability=options.mixup_prob,
             beta=options.beta,
-        )
-
-    @staticmethod
-    def _fitted(epoch: int, options: CMOOptions) -> int:
-        """One of the paper's fixed epochs, in this run."""
-        if not options.fit_schedule:
-            return epoch
-        return int(stretched_epoch(epoch, options.epochs, epochs_written_for(options.use_randaug)))
-
-    @staticmethod
-    def _schedule(options: CMOOptions) -> Schedule:
-        schedule = schedule_of(options.use_randaug)
-        return (
-            stretched(schedule, epochs_written_for(options.use_randaug), options.epochs) if options.fit_schedule else schedule
         )
 
 
