@@ -35,7 +35,8 @@ class Normalise:
             float32, shape (B, 3, H, W), `channels_last` in memory.
         """
         mean, std = self._tiled(images.shape[1] * images.shape[2])
-        values = torch.div(images.flatten(1), self._white).sub_(mean).div_(std)
+        # converted first: a division that converts makes a copy that has to be found room for
+        values = images.flatten(1).to(torch.float32).div_(self._white).sub_(mean).div_(std)
         return values.view(images.shape).permute(0, 3, 1, 2)
 
     def _tiled(self, pixels: int) -> tuple[Tensor, Tensor]:
