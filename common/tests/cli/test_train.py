@@ -7,8 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from longtail.cli.jobs import DEFAULT_BACKBONE, Job, Source
+from longtail.cli.jobs import Job, Source
 from longtail.cli.train import create_method_parser, read_job
+from longtail.datasets.fake import write_fake
 from longtail.metrics import ShotThresholds
 from longtail.training.erm import METHOD, ERMOptions
 from longtail.training.options import option
@@ -33,7 +34,7 @@ NAME = "digits-if0.05-resnet20-erm-balanced_softmax-batch_size16-max_steps2-seed
 
 @pytest.fixture(scope="module")
 def job():
-    return Job(METHOD, ERMOptions(), Source(), DEFAULT_BACKBONE, 0, RuntimeOptions(), ShotThresholds())
+    return Job(METHOD, ERMOptions(), Source(), Source().default_backbone, 0, RuntimeOptions(), ShotThresholds())
 
 
 def train(longtail, *words):
@@ -67,6 +68,28 @@ def test_a_run_and_its_folder(longtail, tmp_path):
 def test_tensorboard_events_where_asked(longtail, tmp_path):
     assert train(longtail, "--tensorboard", "--out", "here").code == 0
     assert list((tmp_path / "here").glob("events.out.tfevents.*"))
+
+
+def test_own_images(longtail, tmp_path):
+    write_fake("mini-imagenet", tmp_path / "mine", num_classes=3, largest_class=6, test_per_class=2)
+    words = ("--data", "folder", "--root", "mine", "--image-size", 32, "--workers", 0)
+    ended = train(longtail, *words)
+    assert ended.code == 0, ended.err
+    assert ended.out.splitlines()[-1] == (
+        "run folder: runs/folder-32px-resnet20-erm-balanced_softmax-batch_size16-max_steps2-seed3"
+    )
+    (record,) = (json.loads(path.read_text()) for path in (tmp_path / "runs").glob("*/run.json"))
+    assert record["results"]["last"]["samples"] == 6
+    assert train(longtail, *words, "--resume-auto", "--jitter", 0.4).code == 0
+
+
+def test_the_network_fits_the_images():
+    def chosen(*words):
+        return read_job(METHOD, create_method_parser(METHOD).parse_args(words)).backbone
+
+    assert chosen("--data", "cifar10") == "resnet32"
+    assert chosen("--data", "imagenet-lt") == "resnet50"
+    assert chosen("--data", "imagenet-lt", "--backbone", "resnext50_32x4d") == "resnext50_32x4d"
 
 
 def test_the_default_folder_and_continuing(longtail, tmp_path):
