@@ -4,7 +4,7 @@
 
 A step is forward, backward and SGD of plain training on a batch that is ready on the device; float32 in the default memory
 format is what the papers' scripts do. Variants take turns, so that a change of the machine's speed meets all of them; the first
-round warms up and is not counted, and the ratio is of the other rounds' minima. The images are noise: their content costs nothing.
+round warms up and is not counted; the ratio is of the minima of the others. The images are noise: their content costs nothing.
 """
 
 from __future__ import annotations

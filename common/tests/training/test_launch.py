@@ -211,7 +211,7 @@ def test_a_gpu_on_a_machine_without_one_is_warned_of_once(machine, monkeypatch, 
 def test_two_ranks_meet_and_see_the_command_line(script, tmp_path, monkeypatch):
     monkeypatch.setenv("LONGTAIL_ADDOPTS", "--more 'two words'")
     done = subprocess.run([sys.executable, str(script), "meet", str(tmp_path)], capture_output=True, text=True, timeout=120)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (done.returncode, done.stderr) == (0, "")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     for rank in (0, 1):
         seen = json.loads((tmp_path / f"rank{rank}.json").read_text())
