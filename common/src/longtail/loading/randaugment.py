@@ -62,7 +62,7 @@ class RandAugment(SameSize):
 
 @lru_cache(maxsize=4)
 def _transform(policy: str, fill: tuple[int, int, int]) -> Callable[[Image.Image], Image.Image]:
-    from timm.data.auto_augment import rand_augment_transform  # type: ignore[import-untyped]
+    from timm.data.auto_augment import rand_augment_transform
 
     transform: Callable[[Image.Image], Image.Image] = rand_augment_transform(
         policy, {"translate_const": TRANSLATION, "img_mean": fill}
