@@ -140,11 +140,13 @@ def _undisturbed() -> Iterator[None]:
     another one dies, in the midst of a training step for example; whoever waits for the other one notices in any case.
     """
     before = signal.getsignal(signal.SIGCHLD)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="This DataLoader will create", category=UserWarning)
-        yield
-    if before is not None and signal.getsignal(signal.SIGCHLD) is not before:
-        signal.signal(signal.SIGCHLD, before)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="This DataLoader will create", category=UserWarning)
+            yield
+    finally:
+        if before is not None and signal.getsignal(signal.SIGCHLD) is not before:
+            signal.signal(signal.SIGCHLD, before)
 
 
 def _leave_signals_to_the_main_process(leaving: Event, _number: int) -> None:
