@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
 from longtail.errors import UserError
 
@@ -116,3 +116,32 @@ def gather_rows(rows: Tensor) -> Tensor:
         return rows
     gathered: Tensor = _GatherRows.apply(rows)
     return gathered
+
+
+_STAND_INS = 2
+"""Images that an empty slice is replaced with: batch normalisation of one value is an error."""
+
+
+def accept_empty_slices(network: nn.Module) -> None:
+    """Let a network be trained on a slice of no images, which a rank gets where a last batch is smaller than their number.
+
+    It sees black images instead, whose outputs are dropped: its gradients are zeros, as `DistributedDataParallel` needs them,
+    and what batch normalisation makes of them is overwritten with rank 0's statistics, which always come from images.
+
+    Args:
+        network: called with images, shape (B, 3, H, W), it gives a tensor of B rows.
+    """
+
+    stood_in = False
+
+    def fill(_: nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+        nonlocal stood_in
+        images, *others = arguments
+        stood_in = not len(images)
+        return (images.new_zeros((_STAND_INS, *images.shape[1:])), *others) if stood_in else arguments
+
+    def drop(_: nn.Module, __: tuple[Any, ...], output: Tensor) -> Tensor:
+        return output[:0] if stood_in else output
+
+    network.register_forward_pre_hook(fill)
+    network.register_forward_hook(drop)

@@ -19,6 +19,7 @@ def longtail(monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("LONGTAIL_ADDOPTS", raising=False)
     monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # several GPUs would start the test run anew on each of them
 
     def call(*words):
         argv = [str(word) for word in words]

@@ -13,7 +13,7 @@ from torch import nn
 from toys import ToyLoader, ToyRun
 
 from longtail import distributed
-from longtail.distributed import gather_rows, ranks
+from longtail.distributed import accept_empty_slices, gather_rows, ranks
 from longtail.errors import UserError
 from longtail.losses import create_loss
 from longtail.randomness import Randomness
@@ -38,8 +38,8 @@ class WeightedRecipe(Recipe):
 def train(folder, place):
     run = ToyRun(folder, epochs=3)
     recipe = WeightedRecipe()
-    # 42 samples in batches of 9: the last batch has 6, and no batch of 9 splits evenly
-    loader = ToyLoader(42, 9, ranks=place)
+    # 37 samples in batches of 9: the last batch leaves the second rank none, and no batch of 9 splits evenly
+    loader = ToyLoader(37, 9, ranks=place)
     stage = Stage("toy", recipe, loader, create_sgd(recipe, lr=0.05, momentum=0.9, weight_decay=1e-4), run.schedule, 3)
     judges = run.judges()
     judges.test.ranks = place
@@ -81,6 +81,20 @@ def test_a_lone_process_is_left_alone():
     assert gather_rows(rows) is rows
     assert ranks() == (0, 0, 1)
     assert distributed.on_first(lambda: 5) == 5
+
+
+def test_a_rank_may_get_no_images():
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4 * 36, 2))
+    images = torch.randn(3, 3, 8, 8)
+    expected = network(images)
+    accept_empty_slices(network)
+    torch.testing.assert_close(network(images), expected)
+    logits = network(images[:0])
+    assert logits.shape == (0, 2)
+    logits.sum().backward()
+    assert all(each.grad is not None and not each.grad.any() for each in network.parameters())
+    assert network(images).shape == (3, 2)
 
 
 def test_ranks_must_be_numbers(monkeypatch):

@@ -65,6 +65,7 @@ def run(workplace, monkeypatch, capfd):
     def run(command, appended=""):
         monkeypatch.chdir(workplace)
         monkeypatch.setenv("LONGTAIL_ADDOPTS", appended)
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # several GPUs would start the test run anew on each of them
         words = shlex.split(command.replace("\\\n", ""))  # as a shell joins lines
         assert words[0] == "python"
         monkeypatch.setattr(sys, "argv", words[1:])

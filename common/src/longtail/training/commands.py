@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -26,6 +28,8 @@ def run_command(
         argv: the arguments; those of the process by default.
         takes_added: whether this command line takes the options of `LONGTAIL_ADDOPTS`; by default it does.
     """
+    if os.environ.get("RANK", "0") != "0":
+        logging.getLogger("longtail").setLevel(logging.ERROR)  # what is worth noticing about the data, rank 0 says
     try:
         words = list(sys.argv[1:] if argv is None else argv)
         code = main(command_line(words) if takes_added is None or takes_added(words) else words) or 0

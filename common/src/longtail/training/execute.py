@@ -42,7 +42,7 @@ class Plan:
         runtime: the shared options.
         gpu: a paper's `--gpu`, the GPUs to use; None for all.
         thresholds: bounds of the shot groups.
-        workers: processes of each loader, where images are files.
+        workers: processes of each loader over all ranks, where images are files.
     """
 
     data: LongTailData
@@ -61,7 +61,8 @@ def prepare(runtime: RuntimeOptions, *, seed: int = 0, gpu: tuple[int, ...] | No
     Args:
         runtime: the shared options.
         seed: training seed.
-        gpu, workers: see `Plan`.
+        gpu: see `Plan`.
+        workers: processes of each loader, over all ranks.
 
     Raises:
         UserError: there is no such device.
@@ -71,7 +72,7 @@ def prepare(runtime: RuntimeOptions, *, seed: int = 0, gpu: tuple[int, ...] | No
     ranks = distributed.start(device)
     randomness = Randomness(seed)
     torch.manual_seed(randomness.integer("global"))
-    return Setting(device, ranks, randomness, runtime, workers)
+    return Setting(device, ranks, randomness, runtime, -(-workers // ranks.world_size))
 
 
 def execute(

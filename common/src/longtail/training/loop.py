@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from longtail.datasets.base import ImageData, Indices
-from longtail.distributed import Ranks, is_active, on_first
+from longtail.distributed import Ranks, accept_empty_slices, is_active, on_first
 from longtail.loading.base import Loader
 from longtail.metrics import ShotThresholds, Summary
 from longtail.randomness import Randomness
@@ -116,6 +116,7 @@ class _Trainer:
         self.listeners = self.listeners if self.ranks.is_first else ()
         self.model: nn.Module = self.stage.recipe
         if is_active():
+            accept_empty_slices(self.stage.recipe.backbone)
             self.model = DistributedDataParallel(
                 self.stage.recipe, device_ids=[self.device] if self.device.type == "cuda" else None
             )

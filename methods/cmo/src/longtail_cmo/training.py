@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from dataclasses import fields
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from longtail.errors import UserError
 from longtail.training.commands import run_command
-from longtail.training.launch import relaunch
+from longtail.training.launch import is_launched, relaunch
 from longtail.training.runtime import RuntimeOptions
 from longtail_cmo.experiments import EXPERIMENTS, Experiment
 from longtail_cmo.flags import create_parser, run_name
@@ -55,8 +56,9 @@ def check(experiment: Experiment, args: argparse.Namespace) -> None:
             f"the one for {args.dataset} is {EXPERIMENTS[args.dataset].script}"
         )
     timing = Timing(experiment.schedule, args.use_randaug, args.epochs, args.fit_schedule, args.cos, args.lr_steps)
-    for text in notices(experiment, args, timing):
-        print(f"notice: {text}", file=sys.stderr)
+    if "RANK" not in os.environ or (os.environ["RANK"] == "0" and not is_launched()):
+        for text in notices(experiment, args, timing):
+            print(f"notice: {text}", file=sys.stderr)
 
 
 def notices(experiment: Experiment, args: argparse.Namespace, timing: Timing) -> list[str]:
