@@ -161,6 +161,20 @@ def test_mistakes(command, flags, message, data, run):
     assert not (workplace / "checkpoint").exists()
 
 
+def test_training_images_need_not_be_there_for_a_test(fake_data, workplace, run):
+    root = workplace / "data" / "ILSVRC"
+    root.mkdir(parents=True)
+    for entry in (fake_data("imagenet-lt") / "ILSVRC").iterdir():
+        if entry.name != "train":
+            (root / entry.name).symlink_to(entry)
+    torch.save(as_published(1000, "resnet18"), workplace / "theirs.pth.tar")
+    flags = "-a resnet18 --root data/ILSVRC --dataset Imagenet-LT"
+    assert run(f"python test.py {flags} --resume theirs.pth.tar", "--max-steps 1 -b 2 --workers 0").returncode == 0
+    done = run(f"python imagenet_train.py {flags}", "--max-epochs 1")
+    assert done.returncode == 2
+    assert "ImageNet_LT_train.txt" in done.stderr
+
+
 @pytest.fixture
 def damaged(fake_data, workplace):
     """ImageNet-LT whose first training image and first test image are cut off; their paths in the lists."""

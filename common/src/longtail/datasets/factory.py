@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -41,6 +41,7 @@ def create_data(
     download: bool = True,
     image_size: int | None = None,
     on_bad_image: str = "fail",
+    only_tested: bool = False,
 ) -> LongTailData:
     """The data set `name` with its long-tailed training set.
 
@@ -58,6 +59,7 @@ def create_data(
         image_size: side in pixels that the network sees, for images in files; None takes the papers' 224.
         on_bad_image: `fail` stops here where a list names a missing file, and where a file is read that cannot be read;
             `skip` reads every file once and leaves out the bad ones, see `readable.leave_out_unreadable`.
+        only_tested: of the training set nothing but its labels is needed, so that the images of its list need not be there.
 
     Raises:
         UserError: for an unknown name, missing or damaged files, and impossible splits.
@@ -67,7 +69,8 @@ def create_data(
     if on_bad_image not in ON_BAD_IMAGE:
         raise UserError(f"unknown treatment {on_bad_image!r} of bad images; choose one of {', '.join(ON_BAD_IMAGE)}")
     if name in IN_FILES:
-        data = _in_files(name, root, image_size, with_val=holdout is not None, skip=on_bad_image == "skip")
+        looked_at = () if on_bad_image == "skip" else ("test",) if only_tested else ("train", "val", "test")
+        data = _in_files(name, root, image_size, with_val=holdout is not None, looked_at=looked_at)
     elif image_size is not None:
         raise UserError(f"the images of {name} keep their size; an image size can be chosen for {', '.join(IN_FILES)}")
     elif name == "digits":
@@ -82,15 +85,18 @@ def create_data(
     return replace(data, train=data.train.subset(kept), val=data.train.subset(held_out))
 
 
-def _in_files(name: str, root: str | Path, image_size: int | None, *, with_val: bool, skip: bool) -> LongTailData:
+def _in_files(
+    name: str, root: str | Path, image_size: int | None, *, with_val: bool, looked_at: Collection[str]
+) -> LongTailData:
+    """The data set, with every image of the parts `looked_at` there; where that is none, without those that are not."""
     size = 224 if image_size is None else image_size
     if size < 1:
         raise UserError(f"an image size is at least 1 pixel, got {size}")
     if name == "folder":
         data = load_folder(root, image_size=size, with_val=with_val)
     else:
-        data = load_list_data(name, root, image_size=size, with_val=with_val, check_files=not skip)
-    if not skip:
+        data = load_list_data(name, root, image_size=size, with_val=with_val, check_files=looked_at)
+    if looked_at:
         return data
     from longtail.datasets.readable import leave_out_unreadable  # brings Pillow, for which a command's help need not wait
 

@@ -6,7 +6,7 @@ import hashlib
 import logging
 import os
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -139,7 +139,7 @@ def load_list_data(
     *,
     image_size: int = 224,
     with_val: bool = False,
-    check_files: bool = True,
+    check_files: Container[str] = ("train", "val", "test"),
 ) -> LongTailData:
     """A data set that is given by lists of `path label` lines.
 
@@ -151,7 +151,7 @@ def load_list_data(
         root: folder that the paths in the lists begin at.
         image_size: side in pixels that the network sees.
         with_val: also read the published validation list; without one there is still no `val`.
-        check_files: look whether every image exists.
+        check_files: the parts of whose images it is looked whether every one exists.
 
     Raises:
         UserError: lists or images are missing, a line is malformed, or a list is not the published one.
@@ -162,12 +162,12 @@ def load_list_data(
     fake = _fake_size(name, root)
     folder = root if fake else _folder_of_lists(name, known, root)
     source = _Source(name, known, root, folder, fake)
-    train, train_labels = source.read(known.train, check_files)
-    test, test_labels = source.read(known.test, check_files)
+    train, train_labels = source.read(known.train, "train" in check_files)
+    test, test_labels = source.read(known.test, "test" in check_files)
     names = _class_names(train, train_labels, source.num_classes)
     val = None
     if with_val and known.val is not None:
-        paths, labels = source.read(known.val, check_files)
+        paths, labels = source.read(known.val, "val" in check_files)
         val = ImageData(FileImages(root, paths), labels, names)
     return LongTailData(
         name=name,

@@ -53,7 +53,8 @@ def evaluate(args: argparse.Namespace, runtime: RuntimeOptions) -> Summary:
     args.arch = args.arch or experiment.arch
     path = Path(args.resume)
     content = checkpoint.read(path)
-    data = load(experiment, args, runtime)  # the training set too: its class counts define the loss and the shot groups
+    # the training set's class counts define the loss and the shot groups
+    data = load(experiment, args, runtime, only_tested=True)
     recipe = create_recipe(args, data)
     checkpoint.restore_network(content, path, recipe)
     setting = prepare(runtime, gpu=args.gpu, workers=args.workers)

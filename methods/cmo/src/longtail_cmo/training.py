@@ -146,8 +146,10 @@ def _say_weights(args: argparse.Namespace, data: LongTailData, say: Callable[...
         say(torch.from_numpy(weights[data.train.labels]))
 
 
-def load(experiment: Experiment, args: argparse.Namespace, runtime: RuntimeOptions) -> LongTailData:
-    """The experiment's data.
+def load(
+    experiment: Experiment, args: argparse.Namespace, runtime: RuntimeOptions, *, only_tested: bool = False
+) -> LongTailData:
+    """The experiment's data; `only_tested` as in `create_data`.
 
     Raises:
         UserError: they are not there or not in order, or have another number of classes than `--num_classes`.
@@ -161,6 +163,7 @@ def load(experiment: Experiment, args: argparse.Namespace, runtime: RuntimeOptio
         split_seed=args.rand_number,
         holdout=runtime.val_fraction if runtime.select == "val" else None,
         on_bad_image=runtime.on_bad_image,
+        only_tested=only_tested,
     )
     if args.num_classes not in (None, data.num_classes):
         raise UserError(
