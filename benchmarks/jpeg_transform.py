@@ -142,8 +142,7 @@ def differences(paths: list[Path], framed: Framed) -> str:
         picture = torch.from_numpy(read_image(path))
         box, rest = framing[at : at + 1], augmentation[at : at + 1]
         batch = framed.augmentation.apply(framed.framing.frame(picture, box)[None], rest)
-        sides = (np.array([side]) for side in picture.shape[:2])
-        corners = [int(each[0]) for each in framed.framing.boxes(box, *sides)]
+        (corners,) = framed.framing.boxes(box, [tuple(picture.shape[:2])])
         image = as_pil(functional.resized_crop(open_rgb(path), *corners, [SIDE, SIDE]), rest)
         difference = np.abs(batch[0].numpy().astype(int) - np.asarray(image))
         largest, total = max(largest, difference.max()), total + difference.mean()
@@ -187,7 +186,7 @@ def main() -> None:
         folder = options.folder or Path(temporary)
         if options.folder is None:
             write_jpegs(folder, options.images)
-        paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in (".jpg", ".jpeg"))[: options.images]
+        paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg"))[: options.images]
         if not paths:
             parser.error(f"{folder} holds no JPEG files")
         compare(paths, options.rounds)

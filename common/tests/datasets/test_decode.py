@@ -44,7 +44,7 @@ def save(image: Image.Image, path: Path, **how) -> Path:
 @pytest.fixture
 def no_fast_path(monkeypatch):
     """Fails where torchvision gives the pixels."""
-    monkeypatch.setattr(decode, "_decode_jpeg", lambda _: pytest.fail("read by torchvision"))
+    monkeypatch.setattr(decode, "_jpeg_decoder", lambda: pytest.fail("read by torchvision"))
 
 
 @pytest.fixture
@@ -294,3 +294,15 @@ def test_several_threads_read_what_one_reads(tmp_path):
 def test_importing_the_module_does_not_import_torch():
     code = "import sys, longtail.datasets.decode; sys.exit(bool({'torch', 'torchvision'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@settings(derandomize=True, deadline=None, max_examples=200)
+@given(st.binary(max_size=60))
+def test_any_bytes_for_a_header(rest):
+    assert decode._jpeg_size(memoryview(b"\xff\xd8" + rest)) is None or b"\xff" in rest
+
+
+@pytest.mark.parametrize("how", [{}, {"progressive": True}, {"exif": b"Exif\0\0" + bytes(4000)}, {"comment": b"\xff" * 70}])
+def test_the_size_in_a_header(how, tmp_path):
+    path = save(Image.new("RGB", (37, 21)), tmp_path / "a.jpg", **how)
+    assert decode._jpeg_size(memoryview(path.read_bytes())) == (21, 37)

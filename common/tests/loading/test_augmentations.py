@@ -148,7 +148,7 @@ def test_resized_crops_equal_torchvisions():
     images = varied_images(COUNT)
     crop = RandomResizedCrop(32, scale=(0.2, 1.0))
     draws = drawn(crop)
-    boxes = np.stack(crop.boxes(draws, np.full(COUNT, 32), np.full(COUNT, 32)), axis=1)
+    boxes = np.array(crop.boxes(draws, [(32, 32)] * COUNT))
 
     def single(image: Image.Image, at: int) -> Image.Image:
         return functional.resized_crop(image, *boxes[at].tolist(), [32, 32])
@@ -160,7 +160,7 @@ def test_resized_crops_equal_torchvisions():
 def test_boxes_are_distributed_like_torchvisions(height, width):
     count = 4000
     crop = RandomResizedCrop(32, scale=(0.2, 1.0))
-    boxes = crop.boxes(drawn(crop, count), np.full(count, height), np.full(count, width))
+    boxes = np.array(crop.boxes(drawn(crop, count), [(height, width)] * count)).T
     torch.manual_seed(0)
     picture = torch.empty(3, height, width)
     expected = [TorchvisionResizedCrop.get_params(picture, [0.2, 1.0], [3 / 4, 4 / 3]) for _ in range(count)]
@@ -172,7 +172,7 @@ def test_boxes_are_distributed_like_torchvisions(height, width):
 @pytest.mark.parametrize(("size", "central"), [((10, 40), (10, 13)), ((40, 10), (13, 10)), ((20, 20), (20, 20))])
 def test_where_no_box_fits_the_central_one_is_taken(size, central):
     crop = RandomResizedCrop(8, scale=(2.0, 3.0))
-    top, left, height, width = crop.boxes(drawn(crop, 3), np.full(3, size[0]), np.full(3, size[1]))
+    top, left, height, width = np.array(crop.boxes(drawn(crop, 3), [size] * 3)).T
     np.testing.assert_array_equal(height, central[0])
     np.testing.assert_array_equal(width, central[1])
     np.testing.assert_array_equal(top, (size[0] - central[0]) // 2)

@@ -117,8 +117,7 @@ def test_boxes_follow_torchvisions_algorithm(scale):
     heights[:80], widths[40:120] = rng.integers(1, 4, (2, 80))
     crop = RandomResizedCrop(32, scale=scale)
     draws = drawn(crop, count)
-    boxes = np.stack(crop.boxes(draws, heights, widths), axis=1)
-    assert boxes.dtype == np.int64
+    boxes = crop.boxes(draws, zip(heights.tolist(), widths.tolist(), strict=True))
     expected = [first_fitting_box(crop, draws, at, int(heights[at]), int(widths[at])) for at in range(count)]
     np.testing.assert_array_equal(boxes, expected)
 
@@ -134,12 +133,12 @@ def test_extreme_numbers_stay_inside():
             "column": np.array([almost_one, 0.0, 0.5]),
         }
     )
-    top, left, height, width = crop.boxes(draws, np.full(3, 100), np.full(3, 5000))
+    top, left, height, width = np.array(crop.boxes(draws, [(100, 5000)] * 3)).T
     np.testing.assert_array_equal(height, 100)
     np.testing.assert_array_equal(width, 133)
     np.testing.assert_array_equal(top, 0)
     np.testing.assert_array_equal(left, [(5000 - 133) // 2] * 3)
-    top, left, height, width = crop.boxes(draws, np.full(3, 700), np.full(3, 700))
+    top, left, height, width = np.array(crop.boxes(draws, [(700, 700)] * 3)).T
     np.testing.assert_array_equal(top, [0, (700 - height[0] + 1) // 2, 700 - height[0]])
     np.testing.assert_array_equal(left, [700 - width[0], 0, (700 - width[0] + 1) // 2])
 
@@ -148,7 +147,7 @@ def test_extreme_numbers_stay_inside():
 @few
 def test_a_box_is_never_empty(ratio, height, width):
     crop = RandomResizedCrop(8, scale=(4.0, 5.0), ratio=ratio)
-    top, left, h, w = (int(side[0]) for side in crop.boxes(drawn(crop, 1), np.array([height]), np.array([width])))
+    ((top, left, h, w),) = crop.boxes(drawn(crop, 1), [(height, width)])
     assert 0 <= top < top + h <= height
     assert 0 <= left < left + w <= width
 
@@ -160,7 +159,7 @@ def test_pictures_of_boxes_are_pillows(height, width):
     draws = drawn(crop, 6)
     for at in range(6):
         one = draws[at : at + 1]
-        box = [int(side[0]) for side in crop.boxes(one, np.array([height]), np.array([width]))]
+        (box,) = crop.boxes(one, [(height, width)])
         assert_within_one(
             crop.frame(picture, one), pillow_functional.resized_crop(Image.fromarray(picture.numpy()), *box, [32, 32])
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -150,13 +151,13 @@ class Cutout(SameSize):
         return (distance >= -(self.length // 2)) & (distance < self.length // 2)
 
 
-class Boxes(NamedTuple):
-    """A box in each of B images, in pixels: int64, shape (B,)."""
+class Box(NamedTuple):
+    """A box in an image, in pixels."""
 
-    top: Indices
-    left: Indices
-    height: Indices
-    width: Indices
+    top: int
+    left: int
+    height: int
+    width: int
 
 
 class RandomResizedCrop:
@@ -199,43 +200,42 @@ class RandomResizedCrop:
             }
         )
 
-    def boxes(self, draws: Draws, heights: Indices, widths: Indices) -> Boxes:
+    def boxes(self, draws: Draws, sizes: Iterable[Size]) -> list[Box]:
         """The first box of those to try that fits into its image, else the largest central one with an admissible ratio.
 
         Args:
             draws: the random numbers of B images.
-            heights, widths: of the images in pixels, int64, shape (B,).
+            sizes: of the images, B of them.
         """
-        area, ratio = draws.values["share"] * (heights * widths)[:, None], np.exp(draws.values["log_ratio"])
-        tried_heights, tried_widths = (np.rint(np.sqrt(side)).astype(np.int64) for side in (area / ratio, area * ratio))
-        fits = (
-            (tried_heights > 0) & (tried_heights <= heights[:, None]) & (tried_widths > 0) & (tried_widths <= widths[:, None])
-        )
-        chosen, found = (np.arange(len(fits)), fits.argmax(1)), fits.any(1)
-        central_heights, central_widths = self._central(heights, widths)
-        height = np.where(found, tried_heights[chosen], central_heights)
-        width = np.where(found, tried_widths[chosen], central_widths)
-        free_rows, free_columns = heights - height, widths - width
-        top = np.where(found, draws.values["row"] * (free_rows + 1), free_rows // 2).astype(np.int64)
-        left = np.where(found, draws.values["column"] * (free_columns + 1), free_columns // 2).astype(np.int64)
-        return Boxes(top, left, height, width)
+        values = (draws.values[name].tolist() for name in ("share", "log_ratio", "row", "column"))
+        return [self._box(size, *own) for size, *own in zip(sizes, *values, strict=True)]
 
-    def _central(self, heights: Indices, widths: Indices) -> tuple[Indices, Indices]:
-        """Height and width of each image's largest box with an admissible ratio."""
-        ratios = widths / heights
-        height = np.where(ratios < self.ratio[0], np.rint(widths / self.ratio[0]), heights)
-        width = np.where(ratios > self.ratio[1], np.rint(heights * self.ratio[1]), widths)
-        return np.maximum(height, 1).astype(np.int64), np.maximum(width, 1).astype(np.int64)
+    def _box(self, size: Size, shares: list[float], log_ratios: list[float], row: float, column: float) -> Box:
+        for share, log_ratio in zip(shares, log_ratios, strict=True):
+            area, ratio = share * size[0] * size[1], math.exp(log_ratio)
+            height, width = round(math.sqrt(area / ratio)), round(math.sqrt(area * ratio))
+            if 0 < height <= size[0] and 0 < width <= size[1]:
+                return Box(int(row * (size[0] - height + 1)), int(column * (size[1] - width + 1)), height, width)
+        height, width = self._central(size)
+        return Box((size[0] - height) // 2, (size[1] - width) // 2, height, width)
+
+    def _central(self, size: Size) -> Size:
+        """Height and width of the image's largest box with an admissible ratio."""
+        height, width = size
+        if width / height < self.ratio[0]:
+            height = max(1, round(width / self.ratio[0]))
+        elif width / height > self.ratio[1]:
+            width = max(1, round(height * self.ratio[1]))
+        return height, width
 
     def apply(self, images: Tensor, draws: Draws) -> Tensor:
         """The resized boxes of a batch."""
-        count, height, width, _ = images.shape
-        top, left, heights, widths = self.boxes(draws, np.full(count, height), np.full(count, width))
+        sizes = [(images.shape[1], images.shape[2])] * len(images)
+        top, left, height, width = np.array(self.boxes(draws, sizes), dtype=np.int64).reshape(-1, 4).T
         size = (self.size, self.size)
-        return change_all(images, size, lambda block, at: resize_boxes(block, top[at], left[at], heights[at], widths[at], size))
+        return change_all(images, size, lambda block, at: resize_boxes(block, top[at], left[at], height[at], width[at], size))
 
     def frame(self, picture: Tensor, draws: Draws) -> Tensor:
         """The resized box of one picture."""
-        boxes = self.boxes(draws, np.array([picture.shape[0]]), np.array([picture.shape[1]]))
-        top, left, height, width = (int(side[0]) for side in boxes)
+        ((top, left, height, width),) = self.boxes(draws, [(picture.shape[0], picture.shape[1])])
         return resized(picture[top : top + height, left : left + width], self.size, self.size).contiguous()

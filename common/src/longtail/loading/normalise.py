@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from longtail.loading.rows import blocks
 
 
 class Normalise:
@@ -35,9 +38,12 @@ class Normalise:
             float32, shape (B, 3, H, W), `channels_last` in memory.
         """
         mean, std = self._tiled(images.shape[1] * images.shape[2])
-        # converted first: a division that converts makes a copy that has to be found room for
-        values = images.flatten(1).to(torch.float32).div_(self._white).sub_(mean).div_(std)
-        return values.view(images.shape).permute(0, 3, 1, 2)
+        values = torch.empty(images.shape, dtype=torch.float32, device=images.device)
+        for block in blocks(images, np.arange(len(images))):
+            span = slice(int(block[0]), int(block[-1]) + 1)
+            # converted first: a division that converts makes a copy that has to be found room for
+            values[span].flatten(1).copy_(images[span].flatten(1)).div_(self._white).sub_(mean).div_(std)
+        return values.permute(0, 3, 1, 2)
 
     def _tiled(self, pixels: int) -> tuple[Tensor, Tensor]:
         """Mean and std for every value of an image: broadcasting over three channels only would be several times slower."""

@@ -21,7 +21,7 @@ Change = Callable[[Tensor, Indices], Tensor]
 """Makes new images of some images and of their positions, which find the parameters that belong to them."""
 
 
-def _blocks(images: Tensor, rows: Indices) -> Iterator[Indices]:
+def blocks(images: Tensor, rows: Indices) -> Iterator[Indices]:
     """The rows in blocks; all at once where an accelerator wants few and large operations. No rows make no block."""
     if not len(rows):
         return
@@ -46,14 +46,14 @@ def put_rows(images: Tensor, rows: Indices, changed: Tensor) -> None:
 
 def change_rows(images: Tensor, rows: Indices, change: Change) -> None:
     """Overwrite the images at `rows`, which must be distinct, with what `change` makes of them."""
-    for block in _blocks(images, rows):
+    for block in blocks(images, rows):
         put_rows(images, block, change(take_rows(images, block), block))
 
 
 def change_all(images: Tensor, size: tuple[int, int], change: Change) -> Tensor:
     """What `change` makes of all images: uint8, shape (B, *size, 3)."""
     result = images.new_empty((len(images), *size, 3))
-    for block in _blocks(images, np.arange(len(images))):
+    for block in blocks(images, np.arange(len(images))):
         span = slice(int(block[0]), int(block[-1]) + 1)
         result[span] = change(images[span], block)
     return result
