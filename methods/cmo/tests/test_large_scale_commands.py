@@ -117,6 +117,17 @@ def test_published_test_command(data, in_terminal):
     assert (workplace / "log" / "iNat18_resnet50_CE_DRW_CMO_0.01_0_0.5_0_test" / "per_class.csv").is_file()
 
 
+def test_training_goes_on_from_a_published_checkpoint(data, run):
+    workplace = data("imagenet-lt")
+    torch.save({**as_published(1000, "resnet18"), "epoch": 79}, workplace / "theirs.pth.tar")
+    command = f"{IMAGENET} -a resnet18 --resume theirs.pth.tar"
+    done = run(command, "--max-epochs 80 --max-steps 1 -b 2 --workers 0 --device cpu")
+    assert done.returncode == 0, done.stderr
+    # 70.9 is still the best
+    assert "Epoch: [79][0/1], lr: 0.01000" in done.stdout
+    assert "Best Prec@1: 70.900" in done.stdout
+
+
 @pytest.mark.parametrize("loss", ["CE", "LDAM", "BS"])
 def test_every_loss_has_its_network(loss, data, run):
     workplace = data("imagenet-lt")

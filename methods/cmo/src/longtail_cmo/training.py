@@ -98,6 +98,8 @@ def train(experiment: Experiment, args: argparse.Namespace, runtime: RuntimeOpti
     say("cls num list:")
     say(data.class_counts.tolist())
     _say_weights(args, data, say)
+    if experiment.schedule == "inat":
+        say("data loaders loaded")
     plan = Plan(
         data=data,
         build=lambda setting: METHOD.build(
