@@ -10,6 +10,10 @@ from longtail.errors import UserError
 from longtail.training.reports import EpochReport, Listener
 
 
+CLASSES = 1000
+"""A curve for each class is drawn up to so many classes; nobody looks at more, and they would make hundreds of megabytes."""
+
+
 class TensorBoardLog(Listener):
     """Scalars by epoch: loss, accuracy, learning rate, accuracy of each class.
 
@@ -51,9 +55,10 @@ class TensorBoardLog(Listener):
                 "acc/test_val_top5": 100 * report.result.top5,
                 "acc/test_top1_best": 100 * (report.best or 0.0),
             }
-            for index, accuracy in enumerate(report.result.per_class_accuracy):
-                if accuracy is not None:
-                    scalars[f"acc/test_val_cls_acc/{index}"] = accuracy
+            by_class = report.result.per_class_accuracy
+            if len(by_class) <= CLASSES:
+                shown = ((index, accuracy) for index, accuracy in enumerate(by_class) if accuracy is not None)
+                scalars |= {f"acc/test_val_cls_acc/{index}": accuracy for index, accuracy in shown}
         for tag, value in scalars.items():
             self._writer.add_scalar(tag, value, report.clock.epoch)
         self._writer.flush()
