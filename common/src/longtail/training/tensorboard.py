@@ -9,7 +9,6 @@ from typing import Any
 from longtail.errors import UserError
 from longtail.training.reports import EpochReport, Listener
 
-
 CLASSES = 1000
 """A curve for each class is drawn up to so many classes; nobody looks at more, and they would make hundreds of megabytes."""
 
