@@ -220,6 +220,17 @@ def test_a_process_that_is_killed_is_reported(kind):
     assert_same(joined(loader.epoch(1)), kind.reference[1])
 
 
+@pytest.mark.parametrize("error", [EOFError, ConnectionResetError, FileNotFoundError])
+def test_what_a_killed_process_had_announced_is_not_waited_for(kind, error, monkeypatch):
+    def lost(*_):
+        raise error
+
+    loader = kind.loader(8, workers=1)
+    monkeypatch.setattr(torch.utils.data.dataloader._BaseDataLoaderIter, "__next__", lost)
+    with pytest.raises(UserError, match="was killed"):
+        next(loader.epoch(0))
+
+
 @pytest.mark.usefixtures("soon")
 def test_processes_that_died_between_epochs_are_reported(kind):
     loader = kind.loader(8, workers=1)

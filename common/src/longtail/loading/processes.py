@@ -78,11 +78,12 @@ class Processes:
         except GeneratorExit:
             reusable = True
             raise
-        except RuntimeError as error:
-            if not str(error).startswith("DataLoader worker"):
+        except (RuntimeError, EOFError, OSError) as error:
+            if not _tells_of_a_death(error):
                 raise
+            reason = str(error) or type(error).__name__
             raise UserError(
-                f"a process that reads images was killed, perhaps for want of memory: {error}\n{_TOO_LITTLE}"
+                f"a process that reads images was killed, perhaps for want of memory: {reason}\n{_TOO_LITTLE}"
             ) from error
         finally:
             tasks.close()
@@ -117,6 +118,14 @@ class Processes:
 
 def _as_it_is(result: Any) -> Any:
     return result
+
+
+def _tells_of_a_death(error: Exception) -> bool:
+    """Whether torch noticed that a process is gone, or what one had announced can no longer be fetched from it."""
+    if isinstance(error, RuntimeError):
+        return str(error).startswith("DataLoader worker")
+    # what a process raised comes from there with these words before it
+    return isinstance(error, EOFError | ConnectionError | FileNotFoundError) and not str(error).startswith("Caught ")
 
 
 def _handed_over(result: Tensor | BadImage | NoSharedMemory) -> Result:
