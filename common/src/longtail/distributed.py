@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
@@ -41,13 +42,16 @@ def start(device: torch.device) -> Ranks:
     """Join the process group that `torchrun` announced (nccl on CUDA, gloo elsewhere); does nothing for a lone process."""
     place = ranks()
     if place.world_size > 1 and not dist.is_initialized():
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        # on CUDA both: what the hosts tell each other must not wait for the GPUs
+        dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
     return place
 
 
 def stop() -> None:
     """Leave the process group, if there is one."""
     if dist.is_available() and dist.is_initialized():
+        # a wrapper that waits for the garbage collector would keep the group's threads, which abort an ending interpreter
+        gc.collect()
         dist.destroy_process_group()
 
 
@@ -61,6 +65,15 @@ def sum_over_ranks(tensors: Iterable[Tensor]) -> None:
     if is_active():
         for tensor in tensors:
             dist.all_reduce(tensor)
+
+
+def any_rank(flag: bool) -> bool:
+    """Whether the flag is set on any rank; no GPU is waited for."""
+    if not is_active():
+        return flag
+    votes = torch.tensor(int(flag))
+    dist.all_reduce(votes, dist.ReduceOp.MAX)
+    return bool(votes)
 
 
 def on_first(action: Callable[[], Any]) -> Any:

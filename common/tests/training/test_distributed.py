@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from longtail.distributed import accept_empty_slices, gather_rows, ranks
 from longtail.errors import UserError
 from longtail.losses import create_loss
 from longtail.randomness import Randomness
+from longtail.training import interruption
 from longtail.training.loop import fit
 from longtail.training.recipe import Recipe, StepOutput
 from longtail.training.stage import Stage, create_sgd
@@ -35,9 +37,18 @@ class WeightedRecipe(Recipe):
         return StepOutput(self.loss(gather_rows(logits), gather_rows(batch.labels)), logits, batch.labels, {})
 
 
-def train(folder, place):
-    run = ToyRun(folder, epochs=3)
-    recipe = WeightedRecipe()
+class InterruptedRecipe(WeightedRecipe):
+    """A scheduler tells the second rank alone to stop, in the midst of an epoch."""
+
+    def forward(self, batch, clock):
+        if (ranks().rank, clock.epoch, clock.step) == (1, 1, 2):
+            os.kill(os.getpid(), signal.SIGTERM)
+        return super().forward(batch, clock)
+
+
+def train(folder, place, recipe=None, **options):
+    run = ToyRun(folder, epochs=3, **options)
+    recipe = recipe or WeightedRecipe()
     # 37 samples in batches of 9: the last batch leaves the second rank none, and no batch of 9 splits evenly
     loader = ToyLoader(37, 9, ranks=place)
     stage = Stage("toy", recipe, loader, create_sgd(recipe, lr=0.05, momentum=0.9, weight_decay=1e-4), run.schedule, 3)
@@ -56,18 +67,43 @@ def process(rank, folder, sources):
     place = distributed.start(torch.device("cpu"))
     results, recipe = train(folder, place)
     torch.save({"results": results, "weights": recipe.backbone.state_dict()}, folder / f"rank{rank}.pt")
+
+    interruption.AGREE_EVERY = 2
+    with pytest.raises(KeyboardInterrupt):
+        train(folder / "stopped", place, InterruptedRecipe())
+    left = (folder / "stopped" / "checkpoint" / "ckpt.pth.tar").read_bytes()
+    (folder / f"left{rank}.pt").write_bytes(left)
+    distributed.on_first(lambda: None)  # the second rank reads before the first goes on
+    results, recipe = train(folder / "stopped", place, resume_auto=True)
+    torch.save({"results": results, "weights": recipe.backbone.state_dict()}, folder / f"continued{rank}.pt")
     distributed.stop()
 
 
-def test_two_ranks_equal_one(tmp_path):
-    alone, recipe = train(tmp_path / "alone", ranks())
-    (tmp_path / "pair").mkdir()
-    mp.spawn(process, args=(tmp_path / "pair", [str(Path(__file__).parent)]), nprocs=2)
-    first, second = (torch.load(tmp_path / "pair" / f"rank{rank}.pt", weights_only=True) for rank in (0, 1))
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory):
+    """The folder in which two ranks have trained, and trained again with an interruption."""
+    folder = tmp_path_factory.mktemp("pair")
+    mp.spawn(process, args=(folder, [str(Path(__file__).parent)]), nprocs=2)
+    return folder
+
+
+def test_ranks_stop_at_the_same_batch_and_go_on_to_the_same_bits(pair):
+    progress = torch.load(pair / "left0.pt", weights_only=True)["longtail"]["progress"]
+    # asked in the third batch, agreed after the fourth
+    assert (progress["epoch"], progress["step"]) == (1, 4)
+    for rank in (0, 1):
+        whole, continued = (torch.load(pair / f"{name}{rank}.pt", weights_only=True) for name in ("rank", "continued"))
+        assert all(torch.equal(continued["weights"][name], weight) for name, weight in whole["weights"].items())
+        assert continued["results"]["last"] == whole["results"]["last"]
+
+
+def test_two_ranks_equal_one(pair, tmp_path):
+    alone, recipe = train(tmp_path, ranks())
+    first, second = (torch.load(pair / f"rank{rank}.pt", weights_only=True) for rank in (0, 1))
     for name, weight in recipe.backbone.state_dict().items():
         assert torch.equal(first["weights"][name], second["weights"][name])
         torch.testing.assert_close(first["weights"][name], weight, rtol=1e-5, atol=1e-6)
-    logs = [(tmp_path / name / "log" / "metrics.jsonl").read_text().splitlines() for name in ("alone", "pair")]
+    logs = [(folder / "log" / "metrics.jsonl").read_text().splitlines() for folder in (tmp_path, pair)]
     for one, both in zip(*([json.loads(line) for line in lines] for lines in logs), strict=True):
         assert both["train_loss"] == pytest.approx(one["train_loss"], rel=1e-5)
         assert both["train_top1"] == one["train_top1"]

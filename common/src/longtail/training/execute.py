@@ -114,23 +114,27 @@ def execute(
             "notice: the best epoch is chosen on the test set, as the papers did; --select val or --select last avoids that",
             file=sys.stderr,
         )
-    results = fit(
-        stage,
-        Judges(data.train, judge(data.test), None if data.val is None else judge(data.val), plan.thresholds),
-        run,
-        runtime,
-        device=setting.device,
-        ranks=ranks,
-        randomness=setting.randomness,
-        listeners=listeners(run) if ranks.is_first else (),
-        log_interval=log_interval,
-        resume=resume,
-        start_epoch=start_epoch,
-        details={
-            "class_counts": counts.tolist(),
-            "left_out": list(data.left_out),
-            "parameters": sum(each.numel() for each in stage.recipe.backbone.parameters()),
-        },
-    )
+    try:
+        results = fit(
+            stage,
+            Judges(data.train, judge(data.test), None if data.val is None else judge(data.val), plan.thresholds),
+            run,
+            runtime,
+            device=setting.device,
+            ranks=ranks,
+            randomness=setting.randomness,
+            listeners=listeners(run) if ranks.is_first else (),
+            log_interval=log_interval,
+            resume=resume,
+            start_epoch=start_epoch,
+            details={
+                "class_counts": counts.tolist(),
+                "left_out": list(data.left_out),
+                "parameters": sum(each.numel() for each in stage.recipe.backbone.parameters()),
+            },
+        )
+    except KeyboardInterrupt:
+        distributed.stop()  # all ranks have agreed to stop, so that none waits in vain
+        raise
     distributed.stop()
     return {**results, "seconds": time.perf_counter() - started}

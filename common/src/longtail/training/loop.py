@@ -149,6 +149,8 @@ class _Trainer:
             on_first(lambda: self._finish(results))
             return results
         finally:
+            # a traceback would keep the wrapper, and with it the process group and its threads, to the end of the program
+            self.model = self.recipe
             for listener in self.listeners:
                 listener.close()
 
@@ -188,7 +190,7 @@ class _Trainer:
                 self._pause(epoch, step + 1, meters, guard, stopping)
         guard.check(self._clock(epoch, self.steps - 1))
         self._end_epoch(epoch, meters, rate, time.perf_counter() - started)
-        if stopping.requested:
+        if stopping.at(0):
             self._leave()
 
     def _seed_torch(self, epoch: int, step: int) -> None:
@@ -225,15 +227,17 @@ class _Trainer:
     def _pause(self, epoch: int, step: int, meters: Meters, guard: FiniteGuard, stopping: StopRequest) -> None:
         """Between two batches: save where that was asked for, and leave where Ctrl-C or a scheduler asked for that."""
         every = self.options.checkpoint_every
-        if stopping.requested or (every and step % every == 0):
+        stop = stopping.at(step)
+        if stop or (every and step % every == 0):
             guard.check(self._clock(epoch, step))
             self.progress = replace(self.progress, epoch=epoch, step=step, meters=meters.over_ranks())
             self._save(self.run.last_checkpoint)
-            if stopping.requested:
+            if stop:
                 self._leave()
 
     def _leave(self) -> None:
-        print(f"stopped; {self.run.last_checkpoint} holds the state to continue from (--resume-auto)", file=sys.stderr)
+        if self.ranks.is_first:
+            print(f"stopped; {self.run.last_checkpoint} holds the state to continue from (--resume-auto)", file=sys.stderr)
         raise KeyboardInterrupt
 
     def _end_epoch(self, epoch: int, meters: Meters, rate: float, seconds: float) -> None:
