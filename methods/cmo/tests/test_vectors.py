@@ -14,12 +14,13 @@ from longtail.metrics import ClassificationCounts, ShotThresholds, summarise
 from longtail.randomness import Randomness
 from longtail.training.erm import ClassWeights
 from longtail.training.recipe import Clock
-from longtail_cmo.experiments import CIFAR, IMAGENET
+from longtail_cmo.experiments import CIFAR, IMAGENET, INAT
 from longtail_cmo.flags import create_parser, run_name
 from longtail_cmo.logs import elapsed, groups_line
 from longtail_cmo.mixing import MixPlan, centred_box, draw_box
 from longtail_cmo.recipe import CMO
 from longtail_cmo.schedules import Timing
+from longtail_cmo.training import method_options
 
 
 @pytest.mark.parametrize(
@@ -209,6 +210,12 @@ def test_shot_groups(counts, line):
 def test_a_class_of_twenty_is_few_shot_in_the_large_scale_scripts():
     groups = ShotThresholds(few_inclusive=IMAGENET.few_inclusive).groups([101, 100, 21, 20, 19])
     assert [members.tolist().count(True) for members in groups] == [1, 2, 2]
+
+
+@pytest.mark.parametrize(("experiment", "jitter", "deferral"), [(CIFAR, 0.0, 160), (IMAGENET, 0.4, 80), (INAT, 0.0, 160)])
+def test_what_each_script_fixes(experiment, jitter, deferral):
+    options = method_options(experiment, create_parser("test", experiment).parse_args([]))
+    assert (options.jitter, options.timing.deferral, options.fit_schedule) == (jitter, deferral, False)
 
 
 _parse = functools.partial(argparse.ArgumentParser.parse_args, create_parser("test", CIFAR))

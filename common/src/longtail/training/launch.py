@@ -47,6 +47,11 @@ def is_launched() -> bool:
     return failures.FOLDER in os.environ
 
 
+def speaks() -> bool:
+    """Whether this process is the one that says what each process of a command would say, before torch is imported."""
+    return os.environ.get("RANK", "0") == "0" and not is_launched()
+
+
 def relaunch(gpus: Sequence[int] | None, device: str) -> int | None:
     """Run the command line of this process once for each GPU, if it asks for several, and wait for all of these ranks.
 

@@ -31,6 +31,11 @@ class Experiment:
     jitter: float = 0.0
     few_inclusive: bool = False
 
+    @property
+    def is_cifar(self) -> bool:
+        """Whether images are small and lie in memory, and the long tail is cut by a rule."""
+        return self.schedule == "cifar"
+
 
 CIFAR = Experiment("cifar100", "cifar100", "CIFAR-100-LT", "cifar_train.py", 100, "resnet32", "cifar")
 IMAGENET = Experiment(

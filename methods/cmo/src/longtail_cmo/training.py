@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from dataclasses import fields
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from longtail.errors import UserError
 from longtail.training.commands import run_command
-from longtail.training.launch import is_launched, relaunch
+from longtail.training.launch import relaunch, speaks
 from longtail.training.runtime import RuntimeOptions
 from longtail_cmo.experiments import EXPERIMENTS, Experiment
 from longtail_cmo.flags import create_parser, run_name
@@ -56,7 +55,7 @@ def check(experiment: Experiment, args: argparse.Namespace) -> None:
             f"the one for {args.dataset} is {EXPERIMENTS[args.dataset].script}"
         )
     timing = Timing(experiment.schedule, args.use_randaug, args.epochs, args.fit_schedule, args.cos, args.lr_steps)
-    if "RANK" not in os.environ or (os.environ["RANK"] == "0" and not is_launched()):
+    if speaks():
         for text in notices(experiment, args, timing):
             print(f"notice: {text}", file=sys.stderr)
 
@@ -65,13 +64,13 @@ def notices(experiment: Experiment, args: argparse.Namespace, timing: Timing) ->
     """What the flags do not do, though one may think so."""
     found = []
     published = PUBLISHED[experiment.schedule]
-    if (args.cos or tuple(args.lr_steps) != LR_STEPS) and (experiment.schedule == "cifar" or not args.use_randaug):
+    if (args.cos or tuple(args.lr_steps) != LR_STEPS) and (experiment.is_cifar or not args.use_randaug):
         found.append(
             "--cos and --lr_steps have no effect on CIFAR: the schedule is fixed, as in the paper's script"
-            if experiment.schedule == "cifar"
+            if experiment.is_cifar
             else "--cos and --lr_steps have no effect without --use_randaug: the schedule is fixed, as in the paper's script"
         )
-    own_steps = timing.depends_on_epochs or (args.use_randaug and experiment.schedule != "cifar")
+    own_steps = timing.depends_on_epochs or (args.use_randaug and not experiment.is_cifar)
     if args.epochs != timing.written_for and not args.fit_schedule and not own_steps:
         found.append(
             f"the schedule's steps are those of a {timing.written_for}-epoch run whatever --epochs says; "
@@ -130,7 +129,7 @@ def announce(experiment: Experiment, args: argparse.Namespace, say: Callable[...
     say(f"=> creating model '{args.arch}'")
     if args.gpu is not None:
         say(f"Use GPU: {','.join(map(str, args.gpu))} for training")
-    if experiment.schedule == "cifar":
+    if experiment.is_cifar:
         say(args)
     elif args.cos:
         say("use cosine LR")
@@ -183,8 +182,7 @@ def make_network(experiment: Experiment, arch: str, num_classes: int, head: str,
     """
     from longtail.backbones import CIFAR_BACKBONES, IMAGENET_BACKBONES, create_backbone
 
-    is_cifar = experiment.schedule == "cifar"
-    others, pixels = (IMAGENET_BACKBONES, 224) if is_cifar else (CIFAR_BACKBONES, 32)
+    others, pixels = (IMAGENET_BACKBONES, 224) if experiment.is_cifar else (CIFAR_BACKBONES, 32)
     if arch in others:
         raise UserError(
             f"--arch {arch} is a network for images of {pixels} pixels; for {experiment.title} take {experiment.arch}"
@@ -226,7 +224,7 @@ def listeners(experiment: Experiment, args: argparse.Namespace, runtime: Runtime
     from longtail_cmo.logs import PaperLog
 
     return [
-        PaperLog(run, arguments=str(args), show_groups=experiment.schedule != "cifar" or args.imb_factor == 0.01),
+        PaperLog(run, arguments=str(args), show_groups=not experiment.is_cifar or args.imb_factor == 0.01),
         TensorBoardLog(run.log_dir),
         create_progress(runtime.progress),
     ]
