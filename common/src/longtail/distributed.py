@@ -67,6 +67,23 @@ def sum_over_ranks(tensors: Iterable[Tensor]) -> None:
             dist.all_reduce(tensor)
 
 
+def share_buffers(module: nn.Module) -> None:
+    """Give every rank the buffers of rank 0, batch normalisation's statistics above all."""
+    if is_active():
+        for buffer in module.buffers():
+            dist.broadcast(buffer, src=0)
+
+
+def slice_of(size: int, place: Ranks) -> slice:
+    """The part of a global batch of this size that belongs to a rank.
+
+    The parts are contiguous and in rank order, the first ones larger by one where it does not come out even.
+    """
+    share, larger = divmod(size, place.world_size)
+    begin = place.rank * share + min(place.rank, larger)
+    return slice(begin, begin + share + (place.rank < larger))
+
+
 def any_rank(flag: bool) -> bool:
     """Whether the flag is set on any rank; no GPU is waited for."""
     if not is_active():

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 
+from longtail.distributed import Ranks, slice_of
 from longtail.errors import UserError
 from longtail.loading.augment import Augmentation
 from longtail.loading.base import Batch
@@ -68,7 +69,7 @@ class SlicedLoader(ABC):
         self._randomness = randomness
         self._stream = stream
         self._device = torch.device(device)
-        self._rank, self._world_size = rank, world_size
+        self._place = Ranks(rank, world_size=world_size)
         self._drop_last = drop_last
         self._normalise = Normalise(mean, std, self._device)
 
@@ -101,6 +102,5 @@ class SlicedLoader(ABC):
         """The size of the global batch, and this rank's positions of it in the epoch order."""
         first = step * self._batch_size
         size = min(self._batch_size, len(self._order) - first)
-        share, larger = divmod(size, self._world_size)
-        begin = first + self._rank * share + min(self._rank, larger)
-        return size, slice(begin, begin + share + (self._rank < larger))
+        own = slice_of(size, self._place)
+        return size, slice(first + own.start, first + own.stop)

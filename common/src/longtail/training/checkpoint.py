@@ -65,6 +65,15 @@ def pack(recipe: Recipe, optimiser: torch.optim.Optimizer, progress: Progress, i
             "identity": dict(identity),
         },
     }
+    return _bytes(content)
+
+
+def pack_network(recipe: Recipe) -> bytes:
+    """The network's `state_dict` alone as the bytes of a file."""
+    return _bytes(recipe.backbone.state_dict())
+
+
+def _bytes(content: Mapping[str, Any]) -> bytes:
     buffer = io.BytesIO()
     torch.save(content, buffer)
     return buffer.getvalue()
@@ -77,7 +86,7 @@ def save(content: bytes, *paths: Path) -> None:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Read a checkpoint of ours or of an original script, onto the CPU.
+    """Read a checkpoint of ours or of an original script, onto the CPU; a bare `state_dict` becomes the only entry of one.
 
     Raises:
         UserError: no file, a damaged one, one that holds more than plain data, or one without a `state_dict`.
@@ -89,6 +98,8 @@ def read(path: Path) -> dict[str, Any]:
     except (pickle.UnpicklingError, RuntimeError, EOFError, zipfile.BadZipFile, OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(f"{path} is not a readable checkpoint (damaged, or not plain tensors): {reason[:200]}") from error
+    if isinstance(content, dict) and content and all(isinstance(value, Tensor) for value in content.values()):
+        content = {"state_dict": dict(content)}
     if not isinstance(content, dict) or not isinstance(content.get("state_dict"), dict):
         raise UserError(f"{path} is not a checkpoint: it has no 'state_dict'")
     ours = content.get("longtail")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from torch import Tensor, nn
+from torch import Tensor
 
+from longtail.backbones import Backbone
 from longtail.datasets.base import Indices, LongTailData
 from longtail.distributed import gather_rows
 from longtail.loading.base import Batch
@@ -38,7 +39,7 @@ class PlainTraining(Recipe):
         class_weights: maps the 0-based epoch to class weights, float (C,), or None for none.
     """
 
-    def __init__(self, backbone: nn.Module, loss: Loss, class_weights: ClassWeights | None = None) -> None:
+    def __init__(self, backbone: Backbone, loss: Loss, class_weights: ClassWeights | None = None) -> None:
         super().__init__(backbone, loss)
         self.class_weights = class_weights
 

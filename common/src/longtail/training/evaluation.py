@@ -12,7 +12,7 @@ from longtail.distributed import sum_over_ranks
 from longtail.loading.base import Loader
 from longtail.metrics import ClassificationCounts, ShotThresholds, Summary, summarise
 from longtail.training.devices import autocast, in_memory_format
-from longtail.training.recipe import Recipe
+from longtail.training.recipe import Predict, Recipe
 from longtail.training.reports import BatchReport, Meters
 from longtail.training.runtime import RuntimeOptions
 
@@ -30,6 +30,7 @@ def evaluate(
     thresholds: ShotThresholds = STANDARD_THRESHOLDS,
     log_interval: int = 50,
     on_batch: Callable[[BatchReport], None] | None = None,
+    predict: Predict | None = None,
 ) -> Summary:
     """Evaluate a recipe's predictions.
 
@@ -42,6 +43,7 @@ def evaluate(
         thresholds: bounds of the shot groups.
         log_interval: batches between calls of `on_batch`.
         on_batch: is told the running numbers.
+        predict: makes the predictions, if not the recipe's own `predict`.
 
     Returns:
         The summary over all ranks; its loss is the recipe's evaluation loss, averaged over samples.
@@ -53,7 +55,7 @@ def evaluate(
     for step, batch in enumerate(islice(loader.epoch(0), steps)):
         meters.data_ready()
         with autocast(device, options.precision):
-            logits = recipe.predict(in_memory_format(batch, options).images)
+            logits = (predict or recipe.predict)(in_memory_format(batch, options).images)
             loss = recipe.evaluation_loss(logits, batch.labels)
         counts.update(logits, batch.labels, loss * len(batch.labels))
         meters.add(loss, logits, batch.labels)

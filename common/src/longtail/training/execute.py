@@ -19,7 +19,7 @@ from longtail.metrics import ShotThresholds
 from longtail.randomness import Randomness
 from longtail.training.devices import choose_device, make_exact
 from longtail.training.evaluation import STANDARD_THRESHOLDS
-from longtail.training.loop import Judges, fit
+from longtail.training.loop import Judges, Restore, fit
 from longtail.training.method import Setting
 from longtail.training.reports import Listener
 from longtail.training.run_folder import Run
@@ -82,6 +82,7 @@ def execute(
     *,
     log_interval: int = 50,
     resume: Path | None = None,
+    restore: Restore | None = None,
     start_epoch: int = 0,
 ) -> dict[str, Any]:
     """Run a plan's stage and return its results as plain data.
@@ -90,7 +91,7 @@ def execute(
         plan: what to run.
         open_run: makes the run's folders, given what identifies the run.
         listeners: makes the listeners for the run.
-        log_interval, resume, start_epoch: see `fit`.
+        log_interval, resume, restore, start_epoch: see `fit`.
     """
     started = time.perf_counter()
     data, runtime = plan.data, plan.runtime
@@ -126,6 +127,7 @@ def execute(
             listeners=listeners(run) if ranks.is_first else (),
             log_interval=log_interval,
             resume=resume,
+            restore=restore,
             start_epoch=start_epoch,
             details={
                 "class_counts": counts.tolist(),

@@ -42,6 +42,30 @@ def in_words(gpus: Sequence[int]) -> str:
     return f"--gpu {','.join(map(str, gpus))}"
 
 
+def those_here(gpus: Sequence[int], device: str) -> tuple[int, ...]:
+    """Those of the GPUs of a `--gpu` that this machine has, for scripts whose papers name GPUs that others need not have.
+
+    Args:
+        gpus: ids among the visible GPUs.
+        device: `--device`; where that is not a choice among GPUs, or where there are none, the ids stay as they are.
+
+    Returns:
+        The ids that exist, or the first GPU where none of them does; a warning tells which ones are missing.
+    """
+    if not speaks() or device not in ("auto", "cuda"):
+        return tuple(gpus)
+    available = _gpus_here()
+    found = tuple(each for each in gpus if each < available)
+    if not available or len(found) == len(gpus):
+        return tuple(gpus)
+    used = found or (0,)
+    print(
+        f"warning: {in_words(gpus)}: this machine has {available} GPU(s), numbered from 0; using {in_words(used)}",
+        file=sys.stderr,
+    )
+    return used
+
+
 def is_launched() -> bool:
     """Whether this process is a rank that `relaunch` started: the GPUs that it sees are those of the ranks, in order."""
     return failures.FOLDER in os.environ

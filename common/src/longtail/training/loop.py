@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from longtail.datasets.base import ImageData, Indices
-from longtail.distributed import Ranks, accept_empty_slices, is_active, on_first
+from longtail.distributed import Ranks, accept_empty_slices, is_active, on_first, share_buffers
 from longtail.loading.base import Loader
 from longtail.metrics import ShotThresholds, Summary
 from longtail.randomness import Randomness
@@ -25,11 +25,15 @@ from longtail.training.devices import autocast, in_memory_format
 from longtail.training.evaluation import STANDARD_THRESHOLDS, evaluate
 from longtail.training.guard import FiniteGuard
 from longtail.training.interruption import StopRequest, stop_at_batch_boundary
-from longtail.training.recipe import Clock, Recipe
+from longtail.training.recipe import Clock, Predict, Recipe
 from longtail.training.reports import EpochReport, Listener, Meters
 from longtail.training.run_folder import Run
 from longtail.training.runtime import RuntimeOptions
 from longtail.training.stage import Stage
+
+
+Restore = Callable[[Recipe, torch.optim.Optimizer], Progress]
+"""Puts a recipe and its optimiser into the state that some files hold, and tells how far their run had come."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,7 @@ def fit(
     listeners: Sequence[Listener] = (),
     log_interval: int = 50,
     resume: Path | None = None,
+    restore: Restore | None = None,
     start_epoch: int = 0,
     details: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
@@ -80,23 +85,35 @@ def fit(
         listeners: told about progress, on rank 0.
         log_interval: batches between reports to the listeners.
         resume: a checkpoint to continue from; None starts anew, or continues the run's own with `--resume-auto`.
+        restore: continues the run's own logs from files that are no checkpoint of this project; goes before `resume`.
         start_epoch: 0-based epoch to start with, where nothing is resumed.
         details: what else `run.json` tells.
 
     Returns:
-        The results as plain data: the selection rule, and test summaries of the best and the last epoch.
+        The results as plain data: the selection rule, test summaries of the best and the last epoch, and where the recipe has
+        final predictors, under `final` those of the best epoch's network with each of them.
 
     Raises:
         UserError: the checkpoint does not fit, the loss stopped being finite, or the run's folder cannot be written.
     """
+    progress, resumed, own = _starting_point(stage, run, options, resume, restore, start_epoch)
+    trainer = _Trainer(stage, judges, run, options, device, ranks, randomness, listeners, log_interval, progress)
+    on_first(lambda: trainer.open_run({**(details or {}), "resumed_from": resumed}, keep_logs=own))
+    return trainer.train()
+
+
+def _starting_point(
+    stage: Stage, run: Run, options: RuntimeOptions, resume: Path | None, restore: Restore | None, start_epoch: int
+) -> tuple[Progress, str | None, bool]:
+    """How far the run has come, what it continues from, and whether that is this run's own."""
+    if restore is not None:
+        return restore(stage.recipe, stage.optimiser), str(run.checkpoint_dir), True
     if resume is None and options.resume_auto and on_first(run.can_continue):
         resume = run.last_checkpoint
-    progress = Progress(epoch=start_epoch)
-    if resume is not None:
-        progress = checkpoint.restore(checkpoint.read(resume), resume, stage.recipe, stage.optimiser)
-    trainer = _Trainer(stage, judges, run, options, device, ranks, randomness, listeners, log_interval, progress)
-    on_first(lambda: trainer.open_run(resume, details or {}))
-    return trainer.train()
+    if resume is None:
+        return Progress(epoch=start_epoch), None, False
+    progress = checkpoint.restore(checkpoint.read(resume), resume, stage.recipe, stage.optimiser)
+    return progress, str(resume), run.owns(resume)
 
 
 @dataclass
@@ -116,12 +133,14 @@ class _Trainer:
         self.listeners = self.listeners if self.ranks.is_first else ()
         self.model: nn.Module = self.stage.recipe
         if is_active():
-            accept_empty_slices(self.stage.recipe.backbone)
+            for network in self.stage.recipe.networks():
+                accept_empty_slices(network)
             self.model = DistributedDataParallel(
                 self.stage.recipe, device_ids=[self.device] if self.device.type == "cuda" else None
             )
         if self.options.compile:
-            self.stage.recipe.backbone.compile()
+            for network in self.stage.recipe.networks():
+                network.compile()
         self.steps = min(self.stage.train.steps, self.options.max_steps or self.stage.train.steps)
         self.epochs = min(self.stage.epochs, self.options.max_epochs or self.stage.epochs)
         for group in self.stage.optimiser.param_groups:
@@ -131,10 +150,8 @@ class _Trainer:
     def recipe(self) -> Recipe:
         return self.stage.recipe
 
-    def open_run(self, resumed: Path | None, details: dict[str, Any]) -> None:
-        own = resumed is not None and resumed.resolve().parent == self.run.checkpoint_dir.resolve()
-        keep = self.progress.log_sizes if own else None
-        moved = self.run.begin(keep_logs=keep, details={**details, "resumed_from": str(resumed) if resumed else None})
+    def open_run(self, details: dict[str, Any], *, keep_logs: bool) -> None:
+        moved = self.run.begin(keep_logs=self.progress.log_sizes if keep_logs else None, details=details)
         for folder in moved:
             print(f"notice: an earlier run was moved to {folder}")
 
@@ -163,7 +180,14 @@ class _Trainer:
         recipe.begin_epoch(self._clock(epoch, first))
         recipe.train()
         rate = self._set_learning_rate(epoch)
-        meters = Meters(self.device, self.progress.meters if self.ranks.is_first else None)
+        meters = Meters(
+            self.device,
+            parts=recipe.part_names,
+            classes=self.judges.train.num_classes,
+            sums=self.progress.meters if self.ranks.is_first else None,
+        )
+        for listener in self.listeners:
+            listener.epoch_started(self._clock(epoch, first), rate)
         guard = FiniteGuard(optimiser, self.device)
         optimiser.zero_grad(set_to_none=True)
 
@@ -180,7 +204,7 @@ class _Trainer:
                 self._clip()
                 guard.step()
                 optimiser.zero_grad(set_to_none=True)
-            meters.add(output.loss, output.logits, output.labels)
+            meters.add(output.loss, output.logits, output.labels, output.parts)
             meters.batch_done()
             if step % self.log_interval == 0:
                 guard.check(clock)
@@ -243,31 +267,40 @@ class _Trainer:
     def _end_epoch(self, epoch: int, meters: Meters, rate: float, seconds: float) -> None:
         clock = self._clock(epoch, self.steps)
         result = validation = None
-        is_best = False
+        is_best, test_seconds = False, 0.0
         if (epoch + 1) % self.options.eval_every == 0 or epoch + 1 == self.epochs:
+            share_buffers(self.recipe)
             validation = self._evaluate(self.judges.val, quiet=True) if self.judges.val is not None else None
+            started = time.perf_counter()
             result = self._evaluate(self.judges.test)
+            test_seconds = time.perf_counter() - started
             is_best = self._select(epoch, result, validation)
-            self.recipe.evaluated(validation or result, clock)
+            self.recipe.evaluated(validation or result, clock, is_best=is_best)
         self.progress = replace(self.progress, epoch=epoch + 1, step=0, meters=None)
         meters.sums = meters.over_ranks()
         train = meters.report(self.steps - 1, self.steps)
-        report = EpochReport(clock, rate, train, seconds, result, validation, is_best, self.progress.best)
+        report = EpochReport(
+            clock,
+            rate,
+            train,
+            seconds,
+            result,
+            validation,
+            is_best,
+            self.progress.best,
+            self.progress.best_epoch,
+            test_seconds,
+        )
         for listener in self.listeners:
             listener.evaluated(report)
         if self.ranks.is_first:
             self._record(report)
-        names = self.run.names
-        paths = [self.run.last_checkpoint]
-        if is_best:
-            paths.insert(0, self.run.best_checkpoint)
-        if names.numbered is not None and (epoch + 1) % names.every == 0:
-            paths.insert(0, self.run.checkpoint_dir / names.numbered.format(epoch=epoch + 1))
-        self._save(*paths)
+        numbered = self.run.numbered_checkpoint(epoch + 1)
+        self._save(self.run.last_checkpoint, *filter(None, [numbered, self.run.best_checkpoint if is_best else None]))
         for listener in self.listeners:
             listener.epoch_ended(report)
 
-    def _evaluate(self, loader: Loader, *, quiet: bool = False) -> Summary:
+    def _evaluate(self, loader: Loader, *, quiet: bool = False, predict: Predict | None = None) -> Summary:
         def tell(report: Any) -> None:
             for listener in self.listeners:
                 listener.evaluation_batch(report)
@@ -281,11 +314,12 @@ class _Trainer:
             thresholds=self.judges.thresholds,
             log_interval=self.log_interval,
             on_batch=None if quiet else tell,
+            predict=predict,
         )
 
     def _select(self, epoch: int, result: Summary, validation: Summary | None) -> bool:
         """Note this evaluation; True where it is the best so far (strictly) by the run's selection rule."""
-        score = (validation or result).accuracy
+        score = float(getattr(validation or result, self.stage.metric))
         is_best = self.options.select == "last" or self.progress.best is None or score > self.progress.best
         last = {"epoch": epoch, **result.to_dict()}
         self.progress = replace(self.progress, last_result=last)
@@ -300,6 +334,8 @@ class _Trainer:
                 "learning_rate": report.learning_rate,
                 "train_loss": report.train.loss.mean,
                 "train_top1": report.train.top1.mean,
+                "train_balanced_accuracy": report.train.balanced,
+                **{f"train_{name}": part.mean for name, part in report.train.parts.items()},
                 "train_seconds": report.seconds,
                 "test": report.result and report.result.to_dict(),
                 "val": report.validation and report.validation.to_dict(),
@@ -307,17 +343,46 @@ class _Trainer:
             }
         )
 
-    def _save(self, *paths: Path) -> None:
+    def _save(self, last: Path, *kept: Path) -> None:
+        """Write the checkpoint to go on from, and before it the files that the epoch leaves for good."""
         if self.ranks.is_first:
             self.progress = replace(self.progress, log_sizes=self.run.log_sizes())
-        on_first(
-            lambda: checkpoint.save(
-                checkpoint.pack(self.recipe, self.stage.optimiser, self.progress, self.run.identity), *paths
-            )
-        )
+        on_first(lambda: self._write(last, *kept))
+
+    def _write(self, last: Path, *kept: Path) -> None:
+        content = checkpoint.pack(self.recipe, self.stage.optimiser, self.progress, self.run.identity)
+        if self.run.names.bare:
+            checkpoint.save(checkpoint.pack_network(self.recipe), *kept)
+            checkpoint.save(content, last)
+        else:
+            checkpoint.save(content, *kept, last)
+        superseded = self.run.numbered_checkpoint(self.progress.epoch - self.run.names.every)
+        if kept and superseded is not None and self.run.names.only_latest:
+            superseded.unlink(missing_ok=True)
 
     def _results(self) -> dict[str, Any]:
-        return {"select": self.options.select, "best": self.progress.best_result, "last": self.progress.last_result}
+        results = {
+            "select": self.options.select,
+            "metric": self.stage.metric,
+            "best": self.progress.best_result,
+            "last": self.progress.last_result,
+        }
+        predictors = self.recipe.final_predictors()
+        return {**results, "final": self._judge(predictors)} if predictors else results
+
+    def _judge(self, predictors: Mapping[str, Predict]) -> dict[str, Any]:
+        """The test summaries of the best epoch's network, by what predicts with it."""
+        backbone, epoch = self.recipe.backbone, self.progress.best_epoch
+        last = {name: value.clone() for name, value in backbone.state_dict().items()}
+        if epoch != self.progress.epoch - 1:
+            best = self.run.best_checkpoint
+            checkpoint.restore_network(on_first(lambda: checkpoint.read(best)), best, self.recipe)
+        share_buffers(backbone)
+        try:
+            judged = {name: self._evaluate(self.judges.test, quiet=True, predict=each) for name, each in predictors.items()}
+        finally:
+            backbone.load_state_dict(last)
+        return {name: {"epoch": epoch, **summary.to_dict()} for name, summary in judged.items()}
 
     def _finish(self, results: dict[str, Any]) -> None:
         self.run.finish(results)

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from torch import Tensor, nn
 
+from longtail.backbones import Backbone
 from longtail.loading.base import Batch
 from longtail.losses import Loss
 from longtail.metrics import Summary
 from longtail.randomness import Randomness
+
+
+Predict = Callable[[Tensor], Tensor]
+"""Maps images (B, 3, H, W) to logits (B, C)."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,8 @@ class StepOutput(NamedTuple):
     loss: scalar, of the global batch.
     logits: shape (B, C), what training accuracy is measured on.
     labels: int64, shape (B,), what training accuracy is measured against.
-    parts: named terms of the loss, scalars without gradient, for the log.
+    parts: what else the log tells of a batch, by the names of `Recipe.part_names`: means over the global batch, scalars without
+        gradient.
     """
 
     loss: Tensor
@@ -58,9 +64,14 @@ class Recipe(nn.Module, ABC):
     Args:
         backbone: maps images (B, 3, H, W) to logits (B, C).
         loss: a scalar mean of logits (B, C) and labels (B,); also the loss that evaluation shows.
+
+    Attributes:
+        part_names: the keys of every `StepOutput.parts`.
     """
 
-    def __init__(self, backbone: nn.Module, loss: Loss) -> None:
+    part_names: Sequence[str] = ()
+
+    def __init__(self, backbone: Backbone, loss: Loss) -> None:
         super().__init__()
         self.backbone = backbone
         self.loss = loss
@@ -72,8 +83,23 @@ class Recipe(nn.Module, ABC):
     def forward(self, batch: Batch, clock: Clock) -> StepOutput:
         """The loss of one training batch."""
 
-    def evaluated(self, result: Summary, clock: Clock) -> None:
-        """Called after each evaluation, before the checkpoint is written."""
+    def evaluated(self, result: Summary, clock: Clock, *, is_best: bool) -> None:
+        """Called after each evaluation, before the checkpoint is written.
+
+        Args:
+            result: of the set that the best epoch is chosen on.
+            clock: the epoch's end.
+            is_best: whether this epoch is the best so far by the run's selection rule.
+        """
+
+    def networks(self) -> Sequence[Backbone]:
+        """The networks that see images during training, the one that is trained first."""
+        return [self.backbone]
+
+    def final_predictors(self) -> Mapping[str, Predict]:
+        """Other ways than `predict` to predict with the network that training has chosen; at the end each is judged on the test
+        set, with the best epoch's weights in `backbone`."""
+        return {}
 
     def predict(self, images: Tensor) -> Tensor:
         """Logits, shape (B, C), of images (B, 3, H, W)."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -31,6 +32,8 @@ class BatchReport:
         seconds, data_seconds: wall time of a batch, and of it the wait for data.
         loss: the batch's mean loss.
         top1, top5: accuracy as a fraction.
+        parts: what else the recipe tells, see `StepOutput`.
+        balanced: mean over classes of the accuracy over the epoch so far, a fraction; None where it is not counted.
     """
 
     step: int
@@ -40,6 +43,8 @@ class BatchReport:
     loss: Averaged
     top1: Averaged
     top5: Averaged
+    parts: Mapping[str, Averaged] = field(default_factory=dict)
+    balanced: float | None = None
 
 
 @dataclass(frozen=True)
@@ -50,11 +55,11 @@ class EpochReport:
         clock: the epoch's end.
         learning_rate: of its last batch.
         train: means over the epoch.
-        seconds: wall time of training.
+        seconds, test_seconds: wall time of training, and of the evaluation on the test set.
         result: the test summary, or None where this epoch was not evaluated.
         validation: the summary of the held-out images, or None without any.
         is_best: whether this evaluation is the best one so far.
-        best: the best selection score so far, a fraction, or None before the first evaluation.
+        best, best_epoch: the best selection score so far, a fraction, and its 0-based epoch; None before the first evaluation.
     """
 
     clock: Clock
@@ -65,6 +70,8 @@ class EpochReport:
     validation: Summary | None
     is_best: bool
     best: float | None
+    best_epoch: int | None
+    test_seconds: float
 
 
 class Listener:
@@ -72,6 +79,9 @@ class Listener:
 
     def run_started(self, epoch: int, epochs: int) -> None:
         """Training starts (or goes on) with this 0-based epoch."""
+
+    def epoch_started(self, clock: Clock, learning_rate: float) -> None:
+        """An epoch starts, or goes on with the batch `clock.step`."""
 
     def train_batch(self, report: BatchReport, clock: Clock, learning_rate: float) -> None:
         """A training batch whose number is a multiple of the log interval."""
@@ -95,27 +105,50 @@ class Listener:
 class Meters:
     """Sums over the batches of an epoch, kept on the device so that no batch waits for them.
 
-    The sums are float64 of shape (4,): samples, loss x samples, top-1 hits, top-5 hits.
+    Args:
+        device: where losses and logits will be.
+        parts: names of what else is averaged.
+        classes: C, to count hits class by class; 0 does not.
+        sums: to go on with, float64 of shape (4 + P + 2 C,): samples, loss x samples, top-1 hits, top-5 hits, parts x samples,
+            samples of each class, top-1 hits of each class.
     """
 
-    def __init__(self, device: torch.device, sums: Tensor | None = None) -> None:
+    def __init__(
+        self, device: torch.device, *, parts: Sequence[str] = (), classes: int = 0, sums: Tensor | None = None
+    ) -> None:
         # MPS has no float64
         dtype = torch.float32 if device.type == "mps" else torch.float64
-        self.sums = torch.zeros(4, dtype=dtype, device=device) if sums is None else sums.to(device, dtype)
-        self.latest = torch.zeros_like(self.sums)
+        self._parts = tuple(parts)
+        self._classes = torch.arange(classes, device=device)
+        self.sums = (
+            torch.zeros(self._scalars + 2 * classes, dtype=dtype, device=device) if sums is None else sums.to(device, dtype)
+        )
+        self.latest = torch.zeros_like(self.sums[: self._scalars])
         self._clock = _Stopwatch()
+
+    @property
+    def _scalars(self) -> int:
+        return 4 + len(self._parts)
 
     def data_ready(self) -> None:
         """The batch has arrived."""
         self._clock.data_ready()
 
     @torch.no_grad()
-    def add(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
-        """Add a batch: its mean loss, logits (B, C) and labels (B,)."""
+    def add(self, loss: Tensor, logits: Tensor, labels: Tensor, parts: Mapping[str, Tensor] | None = None) -> None:
+        """Add a batch: its mean loss, logits (B, C), labels (B,) and the parts."""
         hits = logits.topk(min(5, logits.shape[1]), dim=1).indices == labels[:, None]
-        values = (torch.full_like(loss, len(labels)), loss * len(labels), hits[:, 0].sum(), hits.any(dim=1).sum())
+        correct, samples = hits[:, 0], len(labels)
+        means = [loss, *((parts or {})[name] for name in self._parts)]
+        weighted = [mean.detach() * samples for mean in means]
+        values = (torch.full_like(loss, samples), weighted[0], correct.sum(), hits.any(dim=1).sum(), *weighted[1:])
         self.latest = torch.stack([value.detach().to(self.sums) for value in values])
-        self.sums = self.sums + self.latest
+        new = self.latest
+        if len(self._classes):
+            members = labels[:, None] == self._classes
+            by_class = torch.cat([members.sum(dim=0), (members & correct[:, None]).sum(dim=0)])
+            new = torch.cat([new, by_class.to(self.sums)])
+        self.sums = self.sums + new
 
     def batch_done(self) -> None:
         """The batch's work has been issued."""
@@ -129,14 +162,20 @@ class Meters:
 
     def report(self, step: int, steps: int) -> BatchReport:
         """The numbers so far; this waits for the device."""
-        now, total = (self._rates(each.tolist()) for each in (self.latest, self.sums))
-        loss, top1, top5 = (Averaged(value, mean) for value, mean in zip(now, total, strict=True))
-        return BatchReport(step, steps, self._clock.batch, self._clock.data, loss, top1, top5)
+        sums = self.sums.tolist()
+        now, total = self._rates(self.latest.tolist()), self._rates(sums[: self._scalars])
+        loss, top1, top5, *parts = (Averaged(value, mean) for value, mean in zip(now, total, strict=True))
+        told = dict(zip(self._parts, parts, strict=True))
+        return BatchReport(step, steps, self._clock.batch, self._clock.data, loss, top1, top5, told, self._balanced(sums))
 
-    @staticmethod
-    def _rates(sums: list[float]) -> tuple[float, float, float]:
-        samples = max(sums[0], 1.0)
-        return sums[1] / samples, sums[2] / samples, sums[3] / samples
+    def _rates(self, sums: list[float]) -> list[float]:
+        return [value / max(sums[0], 1.0) for value in sums[1:]]
+
+    def _balanced(self, sums: list[float]) -> float | None:
+        classes = len(self._classes)
+        support, hits = sums[self._scalars : self._scalars + classes], sums[self._scalars + classes :]
+        shares = [hit / samples for hit, samples in zip(hits, support, strict=True) if samples]
+        return sum(shares) / len(shares) if shares else None
 
 
 class _Stopwatch:

@@ -29,14 +29,18 @@ class CheckpointNames:
     """What the checkpoint files of a paper are called.
 
     Args:
-        last, best: file names.
-        numbered: a pattern with `{epoch}` (1-based), kept every `every` epochs; None keeps none.
+        last, best: file names, below the folder of the checkpoints.
+        numbered: a pattern with `{epoch}` (1-based), written every `every` epochs; None writes none.
+        only_latest: of the numbered files the last one alone is kept.
+        bare: best and numbered files are the network's `state_dict` and nothing else.
     """
 
     last: str = "ckpt.pth.tar"
     best: str = "ckpt.best.pth.tar"
     numbered: str | None = None
     every: int = 20
+    only_latest: bool = False
+    bare: bool = False
 
 
 class Run:
@@ -70,6 +74,17 @@ class Run:
         """The file of the selected epoch."""
         return self.checkpoint_dir / self.names.best
 
+    def numbered_checkpoint(self, epoch: int) -> Path | None:
+        """The file of its own that this 1-based epoch gets, or None where it gets none."""
+        names = self.names
+        if names.numbered is None or epoch < 1 or epoch % names.every:
+            return None
+        return self.checkpoint_dir / names.numbered.format(epoch=epoch)
+
+    def owns(self, checkpoint: Path) -> bool:
+        """Whether a checkpoint lies among those of this run."""
+        return self.checkpoint_dir.resolve() in checkpoint.resolve().parents
+
     def can_continue(self) -> bool:
         """Whether an earlier execution of this very run left a checkpoint.
 
@@ -100,7 +115,8 @@ class Run:
             UserError: a folder cannot be made or written to.
         """
         moved = self._set_aside() if keep_logs is None else []
-        for folder in (self.log_dir, self.checkpoint_dir):
+        files = (self.last_checkpoint, self.best_checkpoint, self.checkpoint_dir / (self.names.numbered or self.names.last))
+        for folder in (self.log_dir, *dict.fromkeys(file.parent for file in files)):
             make_folder(folder)
         self._kept_sizes = None if keep_logs is None else dict(keep_logs)
         self._record = {

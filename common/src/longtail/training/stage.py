@@ -22,6 +22,7 @@ class Stage:
         optimiser: over the recipe's parameters; each group's `lr` is the base rate.
         schedule: multiple of the base rate, by epoch.
         epochs: planned epochs.
+        metric: the field of `Summary` that chooses the best epoch.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Stage:
     optimiser: torch.optim.Optimizer
     schedule: Schedule
     epochs: int
+    metric: str = "accuracy"
 
 
 def create_sgd(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from torch import nn
-
+from longtail.backbones import Backbone
 from longtail.distributed import gather_rows
 from longtail.loading.base import Batch
 from longtail.losses import Loss, mixed_loss
@@ -25,7 +24,7 @@ class CMO(PlainTraining):
         plan: which batches are mixed, and where; None mixes none.
     """
 
-    def __init__(self, backbone: nn.Module, loss: Loss, class_weights: ClassWeights, plan: MixPlan | None) -> None:
+    def __init__(self, backbone: Backbone, loss: Loss, class_weights: ClassWeights, plan: MixPlan | None) -> None:
         super().__init__(backbone, loss, class_weights)
         self.plan = plan
 

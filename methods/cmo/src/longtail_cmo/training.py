@@ -19,8 +19,7 @@ from longtail_cmo.schedules import LR_STEPS, PUBLISHED, Timing
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from torch import nn
-
+    from longtail.backbones import Backbone
     from longtail.datasets.base import LongTailData
     from longtail.training.reports import Listener
     from longtail.training.run_folder import Run
@@ -88,6 +87,7 @@ def train(experiment: Experiment, args: argparse.Namespace, runtime: RuntimeOpti
     from longtail.distributed import ranks
     from longtail.metrics import ShotThresholds
     from longtail.training.execute import Plan, execute
+    from longtail.training.method import member_seed
     from longtail_cmo.method import METHOD
 
     say = print if ranks().is_first else lambda *_: None
@@ -103,7 +103,7 @@ def train(experiment: Experiment, args: argparse.Namespace, runtime: RuntimeOpti
         data=data,
         build=lambda setting: METHOD.build(
             data,
-            lambda head: make_network(experiment, args.arch, data.num_classes, head, seed),
+            lambda head, member=0: make_network(experiment, args.arch, data.num_classes, head, member_seed(seed, member)),
             method_options(experiment, args),
             setting,
         ),
@@ -174,7 +174,7 @@ def load(
     return data
 
 
-def make_network(experiment: Experiment, arch: str, num_classes: int, head: str, seed: int) -> nn.Module:
+def make_network(experiment: Experiment, arch: str, num_classes: int, head: str, seed: int) -> Backbone:
     """The network with the named head.
 
     Raises:
