@@ -69,3 +69,9 @@ def varied_images(count: int, height: int = 32, width: int = 32, seed: int = 0) 
         lambda: np.full((height, width, 3), rng.integers(0, 256)),
     )
     return torch.from_numpy(np.stack([np.asarray(kinds[at % 5]()).astype(np.uint8) for at in range(count)]))
+
+
+def slope_image() -> Tensor:
+    """The image of the published values, alone in its batch: red rises to the right, green downwards, blue to both."""
+    x, y = np.meshgrid(np.arange(32), np.arange(32))
+    return torch.from_numpy(np.stack((8 * x, 8 * y, 4 * (x + y)), axis=-1).astype(np.uint8))[None]

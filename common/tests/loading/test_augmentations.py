@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageFilter
-from pillow_reference import autoaugment_step, each, varied_images
+from pillow_reference import autoaugment_step, each, slope_image, varied_images
 from torchvision.transforms import RandomCrop as TorchvisionCrop
 from torchvision.transforms import RandomResizedCrop as TorchvisionResizedCrop
 from torchvision.transforms import functional
@@ -264,12 +264,6 @@ def test_grey_and_blur_equal_pillows():
 # AutoAugment
 
 
-def slope_image() -> torch.Tensor:
-    """Red rises to the right, green downwards, blue along the diagonal."""
-    x, y = np.meshgrid(np.arange(32), np.arange(32))
-    return torch.from_numpy(np.stack((8 * x, 8 * y, 4 * (x + y)), axis=-1).astype(np.uint8))[None]
-
-
 def once(operation: str, level: int, sign: int) -> torch.Tensor:
     """The slope image after one operation that certainly happens."""
     policy = ((Step(1.0, operation, level), Step(0.0, "invert", 0)),)
@@ -317,14 +311,22 @@ def test_published_channel_sums(operation, level, sign):
     ("operation", "level", "sign", "pixel"),
     [
         ("shear_x", 5, 1, (62, 40, 51)),
+        ("shear_x", 5, -1, (49, 40, 44)),
+        ("shear_y", 8, 1, (56, 56, 56)),
         ("shear_y", 8, -1, (56, 24, 40)),
         ("translate_x", 9, 1, (176, 40, 108)),
+        ("translate_x", 9, -1, (128, 128, 128)),
+        ("translate_y", 9, 1, (56, 160, 108)),
         ("translate_y", 9, -1, (128, 128, 128)),
         ("rotate", 2, 1, (64, 32, 48)),
+        ("color", 3, 1, (59, 38, 48)),
         ("color", 3, -1, (53, 41, 47)),
+        ("contrast", 7, 1, (8, 0, 0)),
         ("contrast", 7, -1, (103, 98, 101)),
         ("brightness", 6, 1, (89, 64, 76)),
+        ("brightness", 6, -1, (22, 16, 19)),
         ("posterize", 7, 1, (56, 40, 48)),
+        ("solarize", 2, 1, (56, 40, 48)),
         ("autocontrast", 0, 1, (57, 41, 49)),
         ("equalize", 0, 1, (75, 53, 20)),
         ("invert", 0, 1, (199, 215, 207)),
@@ -335,17 +337,17 @@ def test_published_pixels(operation, level, sign, pixel):
 
 
 @pytest.mark.parametrize(
-    ("seed", "pair", "sums"),
+    ("seed", "pair", "sums", "pixel"),
     [
-        (0, 12, (126976,) * 3),
-        (1, 4, (159488, 159488, 128467)),
-        (2, 1, (127184,) * 3),
-        (3, 7, (188352, 188352, 208678)),
-        (4, 7, (126976,) * 3),
-        (5, 19, (126976,) * 3),
+        (0, 12, (126976,) * 3, (56, 40, 48)),
+        (1, 4, (159488, 159488, 128467), (75, 53, 20)),
+        (2, 1, (127184,) * 3, (64, 32, 48)),
+        (3, 7, (188352, 188352, 208678), (106, 76, 91)),
+        (4, 7, (126976,) * 3, (56, 40, 48)),
+        (5, 19, (126976,) * 3, (56, 40, 48)),
     ],
 )
-def test_published_runs_of_the_policy(seed, pair, sums):
+def test_published_runs_of_the_policy(seed, pair, sums, pixel):
     """Draws of Python's generator in the published order: the pair, then of each step whether it happens, and its sign."""
     signed = {"shear_x", "shear_y", "translate_x", "translate_y", "color", "contrast", "sharpness", "brightness"}
     rng = random.Random(seed)
@@ -355,7 +357,10 @@ def test_published_runs_of_the_policy(seed, pair, sums):
         u.append(rng.random())
         sign.append(rng.choice([-1, 1]) if u[-1] < step.probability and step.operation in signed else 1)
     draws = Draws({"pair": np.array([pair]), "u": np.array([u]), "sign": np.array([sign], dtype=np.float64)})
-    assert tuple(AutoAugment().apply(slope_image(), draws)[0].sum((0, 1)).tolist()) == sums
+    (result,) = AutoAugment().apply(slope_image(), draws)
+    assert tuple(result.sum((0, 1)).tolist()) == sums
+    assert tuple(result[5, 7].tolist()) == pixel
+    assert torch.equal(result, slope_image()[0]) == (sums == (126976,) * 3)
 
 
 def test_the_policy_equals_pillows():

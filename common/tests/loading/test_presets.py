@@ -14,13 +14,21 @@ from torchvision.transforms import functional
 from longtail.datasets.base import ArrayImages, FileImages, ImageData, LongTailData
 from longtail.errors import UserError
 from longtail.loading import Sequential, create_loader, files, transfer
-from longtail.loading.augment import Draws
+from longtail.loading.augment import Compose, Draws, RandomApply, RandomChoice
+from longtail.loading.autoaugment import AutoAugment
+from longtail.loading.blur import GaussianBlur
+from longtail.loading.colour import ColorJitter, Grayscale
 from longtail.loading.framing import Framed
-from longtail.loading.geometry import RandomResizedCrop
+from longtail.loading.geometry import Cutout, HorizontalFlip, RandomCrop, RandomResizedCrop
 from longtail.loading.presets import (
+    AUGMENTATIONS,
+    cifar_distortions,
+    cifar_policy,
     cifar_standard,
     cifar_strong,
     create_augmentation,
+    imagenet_distortions,
+    imagenet_policy,
     imagenet_standard,
     imagenet_strong,
 )
@@ -48,28 +56,81 @@ def applied(augmentation, images, seed=0):
 @pytest.mark.parametrize("where", [IN_MEMORY, IN_FILES])
 def test_no_augmentation_and_wrong_names(where):
     assert create_augmentation("none", where, jitter=0.4) is None
-    with pytest.raises(UserError, match="choose one of standard, strong, none"):
+    with pytest.raises(UserError, match="choose one of standard, strong, policy, distortions, none"):
         create_augmentation("mild", where)
 
 
 def test_images_in_memory_get_cifars():
     images = varied_images(COUNT, 8, 8)
-    for name, preset in (("standard", cifar_standard), ("strong", cifar_strong)):
+    presets = {
+        "standard": cifar_standard(8, 1),
+        "strong": cifar_strong(8, 1),
+        "policy": cifar_policy(8, 1),
+        "distortions": cifar_distortions(8),
+    }
+    for name, preset in presets.items():
         augmentation = create_augmentation(name, IN_MEMORY)
         assert augmentation.output_size((8, 8)) == (8, 8)
-        assert torch.equal(applied(augmentation, images), applied(preset(8, 1), images))
+        assert torch.equal(applied(augmentation, images), applied(preset, images))
 
 
 def test_images_in_files_get_imagenets():
     images = varied_images(COUNT, *SIZE)
-    for name, preset in (("standard", imagenet_standard(24)), ("strong", imagenet_strong(24))):
+    presets = {
+        "standard": imagenet_standard(24),
+        "strong": imagenet_strong(24),
+        "policy": imagenet_policy(24),
+        "distortions": imagenet_distortions(24),
+    }
+    for name, preset in presets.items():
         framed = create_augmentation(name, IN_FILES)
         assert isinstance(framed, Framed)
         assert isinstance(framed.framing, RandomResizedCrop)
         assert (framed.framing.size, framed.framing.scale, framed.framing.ratio) == (24, (0.08, 1.0), (3 / 4, 4 / 3))
         assert torch.equal(applied(framed.augmentation, images), applied(preset.augmentation, images))
-    assert not imagenet_standard().on_host
-    assert imagenet_strong().on_host
+        assert framed.on_host == (name in ("strong", "policy"))
+
+
+def test_every_name_makes_an_augmentation():
+    for where in (IN_MEMORY, IN_FILES):
+        made = [create_augmentation(name, where) for name in AUGMENTATIONS]
+        assert [augmentation is None for augmentation in made] == [name == "none" for name in AUGMENTATIONS]
+
+
+def test_the_policy_for_images_in_memory():
+    """Crop of the padded image, flip, AutoAugment, and a hole of half the side."""
+    images = varied_images(COUNT)
+    parts = RandomCrop(32, 4), HorizontalFlip(), AutoAugment(), Cutout(16)
+    assert torch.equal(applied(cifar_policy(), images), applied(Compose(*parts), images))
+
+
+def test_the_distortions_for_images_in_memory():
+    """A resized crop of at least a fifth, flip, and SimCLR's jitter, grey and blur."""
+    images = varied_images(COUNT)
+    parts = (
+        RandomResizedCrop(32, (0.2, 1.0)),
+        HorizontalFlip(),
+        RandomApply(ColorJitter(0.4, 0.4, 0.4, 0.1), 0.8),
+        Grayscale(0.2),
+        RandomApply(GaussianBlur((0.1, 2.0)), 0.5),
+    )
+    assert torch.equal(applied(cifar_distortions(), images), applied(Compose(*parts), images))
+
+
+@pytest.mark.parametrize(
+    ("strong", "policy", "distortions"),
+    [
+        (cifar_strong(24, 3), cifar_policy(24, 3), cifar_distortions(24)),
+        (imagenet_strong(24).augmentation, imagenet_policy(24).augmentation, imagenet_distortions(24).augmentation),
+    ],
+)
+def test_the_strong_recipe_chooses_between_policy_and_distortions(strong, policy, distortions):
+    images = varied_images(COUNT, *SIZE)
+    draws = strong.draw(np.random.default_rng(0), COUNT, SIZE)
+    both = [half.apply(images, part) for half, part in zip((policy, distortions), draws.parts, strict=True)]
+    chosen = torch.from_numpy(draws.values["first"])[:, None, None, None]
+    assert torch.equal(strong.apply(images, draws), torch.where(chosen, *both))
+    assert torch.equal(applied(strong, images), applied(RandomChoice(policy, distortions), images))
 
 
 @pytest.mark.parametrize("preset", [cifar_standard(8, 1), imagenet_standard(24).augmentation])
@@ -128,12 +189,12 @@ def test_strong_recipe_for_files():
     np.testing.assert_array_equal(augmentation.apply(images, draws).numpy(), each(images, single))
 
 
-def test_an_accelerator_leaves_the_strong_recipe_to_the_processes(monkeypatch):
+def test_an_accelerator_leaves_what_needs_pillow_to_the_processes(monkeypatch):
     in_processes = []
     monkeypatch.setattr(files, "Reading", lambda _, augmentation: in_processes.append(augmentation))
     monkeypatch.setattr(transfer, "on_host", lambda _: False)
-    strong = imagenet_strong(24)
-    for framed in (imagenet_standard(24), strong):
+    strong, policy = imagenet_strong(24), imagenet_policy(24)
+    for framed in (imagenet_standard(24), imagenet_distortions(24), strong, policy):
         create_loader(
             IN_FILES.train,
             Sequential(2),
@@ -143,7 +204,7 @@ def test_an_accelerator_leaves_the_strong_recipe_to_the_processes(monkeypatch):
             randomness=Randomness(0),
             augmentation=framed,
         )
-    assert in_processes == [None, strong.augmentation]
+    assert in_processes == [None, None, strong.augmentation, policy.augmentation]
 
 
 def test_shares_of_the_strong_recipe_for_files():

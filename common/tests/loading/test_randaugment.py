@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from pillow_reference import each, varied_images
+from pillow_reference import each, slope_image, varied_images
 from timm.data.auto_augment import LEVEL_TO_ARG, rand_augment_transform
 from timm.data.auto_augment import RandAugment as TimmRandAugment
 
 from longtail.loading import transfer
+from longtail.loading.augment import Draws
 from longtail.loading.randaugment import MEAN_COLOUR, POLICY, TRANSLATION, RandAugment
 from longtail.randomness import lend_global_generators
 
@@ -64,6 +65,8 @@ def test_published_choices_of_two_operations_with_replacement(timm_policy):
     [
         (10.0, 4, 256, 110, 1.9, 30.0, 0.3, 0.45),
         (9.7, 3, 248, 106, 1.846, 29.1, 0.291, 0.4365),
+        (9.5, 3, 243, 104, 1.81, 28.5, 0.285, 0.4275),
+        (9.0, 3, 230, 99, 1.72, 27.0, 0.27, 0.405),
         (5.0, 2, 128, 55, 1, 15, 0.15, 0.225),
     ],
 )
@@ -157,6 +160,25 @@ def test_images_are_those_of_timm_seeded_alike(timm_policy):
     assert result.is_contiguous()
     assert torch.equal(images, before)
     assert 0.5 < (result != images).flatten(1).any(1).float().mean() < 0.95
+
+
+@pytest.mark.parametrize(
+    ("seed", "operations", "sums", "pixel"),
+    [
+        (0, ("ShearY", "Solarize"), (126976,) * 3, (56, 40, 48)),
+        (1, ("Solarize", "ShearX"), (141418, 119644, 128007), (68, 40, 54)),
+        (2, ("Contrast", "TranslateXRel"), (126976,) * 3, (56, 40, 48)),
+        (3, ("Sharpness", "Contrast"), (126976,) * 3, (56, 40, 48)),
+        (4, ("Sharpness", "TranslateYRel"), (126976, 157344, 134720), (56, 155, 105)),
+    ],
+)
+def test_published_images(seed, operations, sums, pixel):
+    """Python's and NumPy's generators seeded alike, as the published values were made."""
+    assert tuple(OPERATIONS[at] for at in np.random.RandomState(seed).randint(0, 15, 2)) == operations
+    (result,) = RandAugment().apply(slope_image(), Draws({"seed": np.array([seed])}))
+    assert tuple(result.sum((0, 1)).tolist()) == sums
+    assert tuple(result[5, 7].tolist()) == pixel
+    assert torch.equal(result, slope_image()[0]) == (sums == (126976,) * 3)
 
 
 def test_draws_alone_decide():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from longtail.datasets.base import FileImages, LongTailData
 from longtail.errors import UserError
 from longtail.loading.augment import Augmentation, Compose, RandomApply, RandomChoice
@@ -28,24 +30,45 @@ def _jitter(strength: float) -> tuple[Augmentation, ...]:
     return (ColorJitter(strength, strength, strength),) if strength else ()
 
 
-def cifar_strong(size: int = 32, padding: int = 4) -> Augmentation:
-    """For each image, with equal chance, AutoAugment with Cutout or the colour distortions of SimCLR.
+def cifar_policy(size: int = 32, padding: int = 4) -> Augmentation:
+    """Random crop of the zero-padded image, horizontal flip, AutoAugment and a black square of half the side (Cutout).
 
     Args:
         size: side of the result in pixels.
-        padding: of the crop before AutoAugment.
+        padding: of the crop, in pixels.
 
-    Source: Cui et al., Parametric Contrastive Learning (PaCo), ICCV 2021; CMO's 400-epoch recipe.
+    Source: Cubuk et al., AutoAugment, CVPR 2019, whose recipe for CIFAR this is.
     """
-    policy = Compose(RandomCrop(size, padding), HorizontalFlip(), AutoAugment(), Cutout(2 * (size // 4)))
-    distortions = Compose(
+    return Compose(RandomCrop(size, padding), HorizontalFlip(), AutoAugment(), Cutout(2 * (size // 4)))
+
+
+def cifar_distortions(size: int = 32) -> Augmentation:
+    """Random resized crop, horizontal flip, and the colour distortions of SimCLR with a blur.
+
+    Args:
+        size: side of the result in pixels.
+
+    Source: Chen et al., SimCLR, ICML 2020, in the form of MoCo v2.
+    """
+    return Compose(
         RandomResizedCrop(size, scale=(0.2, 1.0)),
         HorizontalFlip(),
         RandomApply(ColorJitter(0.4, 0.4, 0.4, 0.1), 0.8),
         Grayscale(0.2),
         RandomApply(GaussianBlur((0.1, 2.0)), 0.5),
     )
-    return RandomChoice(policy, distortions)
+
+
+def cifar_strong(size: int = 32, padding: int = 4) -> Augmentation:
+    """For each image, with equal chance, `cifar_policy` or `cifar_distortions`.
+
+    Args:
+        size: side of the result in pixels.
+        padding: of the policy's crop, in pixels.
+
+    Source: Cui et al., Parametric Contrastive Learning (PaCo), ICCV 2021; CMO's 400-epoch recipe.
+    """
+    return RandomChoice(cifar_policy(size, padding), cifar_distortions(size))
 
 
 def imagenet_standard(size: int = 224, jitter: float = 0.0) -> Framed:
@@ -58,8 +81,30 @@ def imagenet_standard(size: int = 224, jitter: float = 0.0) -> Framed:
     return Framed(RandomResizedCrop(size), Compose(HorizontalFlip(), *_jitter(jitter)))
 
 
+def imagenet_policy(size: int = 224) -> Framed:
+    """Random resized crop, horizontal flip, colour jitter and RandAugment.
+
+    Args:
+        size: side of the squares in pixels.
+
+    Source: the first half of PaCo's mixture, see `imagenet_strong`; LCSL's recipe with RandAugment.
+    """
+    return Framed(RandomResizedCrop(size), _policy(), on_host=True)
+
+
+def imagenet_distortions(size: int = 224) -> Framed:
+    """Random resized crop and the colour distortions of MoCo v2, without its change of hue.
+
+    Args:
+        size: side of the squares in pixels.
+
+    Source: the second half of PaCo's mixture, see `imagenet_strong`; LCSL's recipe after SimCLR.
+    """
+    return Framed(RandomResizedCrop(size), _distortions())
+
+
 def imagenet_strong(size: int = 224) -> Framed:
-    """Random resized crop, then for each image, with equal chance, RandAugment or the colour distortions of MoCo v2.
+    """Random resized crop, then for each image, with equal chance, what `imagenet_policy` or `imagenet_distortions` does.
 
     Args:
         size: side of the squares in pixels.
@@ -67,24 +112,43 @@ def imagenet_strong(size: int = 224) -> Framed:
     Source: Cui et al., Parametric Contrastive Learning (PaCo), ICCV 2021; CMO's 400-epoch recipes of ImageNet-LT and
     iNaturalist 2018.
     """
-    policy = Compose(HorizontalFlip(), *_jitter(0.4), RandAugment())
-    distortions = Compose(*_jitter(0.4), Grayscale(0.2), RandomApply(GaussianBlur((0.1, 2.0)), 0.5), HorizontalFlip())
-    return Framed(RandomResizedCrop(size), RandomChoice(policy, distortions), on_host=True)
+    return Framed(RandomResizedCrop(size), RandomChoice(_policy(), _distortions()), on_host=True)
 
 
-AUGMENTATIONS = ("standard", "strong", "none")
+def _policy() -> Augmentation:
+    return Compose(HorizontalFlip(), *_jitter(0.4), RandAugment())
+
+
+def _distortions() -> Augmentation:
+    return Compose(*_jitter(0.4), Grayscale(0.2), RandomApply(GaussianBlur((0.1, 2.0)), 0.5), HorizontalFlip())
+
+
+AUGMENTATIONS = ("standard", "strong", "policy", "distortions", "none")
+
+_IN_FILES: dict[str, Callable[[int], Framed]] = {
+    "strong": imagenet_strong,
+    "policy": imagenet_policy,
+    "distortions": imagenet_distortions,
+}
+# an eighth of the side is the padding of 4 pixels that is usual for 32
+_IN_MEMORY: dict[str, Callable[[int], Augmentation]] = {
+    "strong": lambda size: cifar_strong(size, size // 8),
+    "policy": lambda size: cifar_policy(size, size // 8),
+    "distortions": cifar_distortions,
+}
 
 
 def create_augmentation(name: str, data: LongTailData, *, jitter: float = 0.0) -> Augmentation | Framed | None:
     """The training augmentation of this name for the images of a data set.
 
-    For images in files, `standard` and `strong` are `imagenet_standard` and `imagenet_strong`. For images in memory they are
-    `cifar_standard` and `cifar_strong`, where the crop's padding is an eighth of the side (the 4 pixels that are usual for 32).
+    `standard` is crop and flip. `policy` is an automatic policy (AutoAugment in memory, RandAugment in files), `distortions`
+    are those of SimCLR, and `strong` mixes the two. Images in files get `imagenet_<name>`, images in memory `cifar_<name>`,
+    where a crop's padding is an eighth of the side.
 
     Args:
         name: one of `AUGMENTATIONS`; `none` is None.
         data: the data set; its training images decide.
-        jitter: of brightness, contrast and saturation, for `standard`; `strong` has its own.
+        jitter: of brightness, contrast and saturation, for `standard`; the others have their own.
 
     Raises:
         UserError: no augmentation has this name.
@@ -95,5 +159,5 @@ def create_augmentation(name: str, data: LongTailData, *, jitter: float = 0.0) -
         return None
     size = data.image_size
     if isinstance(data.train.images, FileImages):
-        return imagenet_strong(size) if name == "strong" else imagenet_standard(size, jitter)
-    return cifar_strong(size, size // 8) if name == "strong" else cifar_standard(size, size // 8, jitter)
+        return imagenet_standard(size, jitter) if name == "standard" else _IN_FILES[name](size)
+    return cifar_standard(size, size // 8, jitter) if name == "standard" else _IN_MEMORY[name](size)
