@@ -2,6 +2,7 @@ import hashlib
 import json
 import logging
 import os
+import pickle
 import shutil
 import tarfile
 import urllib.error
@@ -14,7 +15,7 @@ from torchvision import datasets as vision
 
 from longtail.datasets import cifar
 from longtail.datasets.cifar import ARCHIVES, load_cifar
-from longtail.datasets.fake import MARKER
+from longtail.datasets.fake import MARKER, write_fake
 from longtail.datasets.pickles import write_pickle
 from longtail.datasets.splits import class_counts, ldam_subset
 from longtail.errors import UserError
@@ -87,6 +88,24 @@ def test_the_split_seed_chooses_the_images(cifar100_root):
     np.testing.assert_array_equal(first.train.images.array, same.train.images.array)
     assert (first.train.images.array != other.train.images.array).any()
     np.testing.assert_array_equal(first.class_counts, other.class_counts)
+
+
+def test_without_a_split_seed_the_first_images_of_each_class_are_kept_in_file_order(tmp_path):
+    """LCSL's split of 200 images in CIFAR-10's form."""
+    write_fake("cifar10", tmp_path, largest_class=20, test_per_class=1)
+    data = load_cifar("cifar10", tmp_path, imbalance_factor=0.1, split_seed=None)
+    counts = [20, 15, 11, 9, 7, 5, 4, 3, 2, 2]
+    assert (data.class_counts.tolist(), len(data.train)) == (counts, 78)
+    assert data.train.labels.tolist() == np.repeat(np.arange(10), counts).tolist()
+
+    files = [tmp_path / f"cifar-10-batches-py/data_batch_{i}" for i in range(1, 6)]
+    content = [pickle.loads(file.read_bytes(), encoding="latin1") for file in files]
+    images = np.concatenate([each["data"] for each in content]).reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+    labels = np.concatenate([each["labels"] for each in content])
+    first = [index for c, count in enumerate(counts) for index in np.flatnonzero(labels == c)[:count]]
+    np.testing.assert_array_equal(data.train.images.array, images[first])
+    drawn = load_cifar("cifar10", tmp_path, imbalance_factor=0.1, split_seed=0)
+    assert (drawn.train.images.array != data.train.images.array).any()
 
 
 def test_fake_data_are_announced_in_one_line(cifar100_root, caplog):

@@ -41,6 +41,15 @@ def test_train_and_test_share_no_image_and_the_seed_moves_only_train():
     assert not train & {image.tobytes() for image in first.test.images.array}
 
 
+def test_without_a_split_seed_the_first_images_of_each_class_are_kept():
+    pool = oracle()
+    data = load_digits(imbalance_factor=0.1, split_seed=None)
+    counts = [124, 96, 74, 57, 44, 34, 26, 20, 16, 12]
+    first = np.concatenate([np.flatnonzero(pool.target == c)[:count] for c, count in enumerate(counts)])
+    np.testing.assert_array_equal(data.train.labels, pool.target[first])
+    np.testing.assert_array_equal(data.train.images.array[:, ::2, ::2, 0], np.rint(pool.images[first] / 16 * 255))
+
+
 def test_normalisation_is_that_of_the_pixels():
     pixels = oracle().images / 16
     np.testing.assert_allclose((digits.MEAN[0], digits.STD[0]), (pixels.mean(), pixels.std()), rtol=0, atol=1e-4)

@@ -17,7 +17,7 @@ import numpy as np
 from longtail.datasets.base import ArrayImages, ImageData, Indices, LongTailData
 from longtail.datasets.fake_size import MARKER
 from longtail.datasets.pickles import ByteArray, read_pickle
-from longtail.datasets.splits import class_counts, ldam_subset
+from longtail.datasets.splits import class_counts, long_tailed_subset
 from longtail.errors import UserError
 
 MEAN = (0.4914, 0.4822, 0.4465)
@@ -91,7 +91,7 @@ def load_cifar(
     *,
     imbalance_factor: float = 0.01,
     profile: str = "exp",
-    split_seed: int = 0,
+    split_seed: int | None = 0,
     download: bool = True,
 ) -> LongTailData:
     """CIFAR with a long-tailed training set and the whole, balanced test set.
@@ -102,7 +102,7 @@ def load_cifar(
         name: `cifar10` or `cifar100`.
         root: folder that holds `cifar-10-batches-py/` or `cifar-100-python/`, or the published `.tar.gz`; or the inner folder.
         imbalance_factor, profile: see `splits.class_counts`.
-        split_seed: see `splits.ldam_subset`.
+        split_seed: see `splits.long_tailed_subset`.
         download: fetch the archive into `root` where it is missing.
 
     Raises:
@@ -121,7 +121,7 @@ def load_cifar(
     counts = class_counts(len(names), largest, imbalance_factor, profile)
     return LongTailData(
         name=name,
-        train=train.images(ldam_subset(train.labels, counts, split_seed), names),
+        train=train.images(long_tailed_subset(train.labels, counts, split_seed), names),
         val=None,
         test=test.images(np.arange(len(test.labels)), names),
         image_size=32,

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from longtail.datasets.base import ArrayImages, ImageData, LongTailData
-from longtail.datasets.splits import class_counts, ldam_subset
+from longtail.datasets.splits import class_counts, long_tailed_subset
 from longtail.errors import UserError
 
 TEST_PER_CLASS = 50
@@ -24,7 +24,7 @@ STD = (0.3760, 0.3760, 0.3760)
 """Over the pixels of all 1797 images."""
 
 
-def load_digits(*, imbalance_factor: float = 0.01, profile: str = "exp", split_seed: int = 0) -> LongTailData:
+def load_digits(*, imbalance_factor: float = 0.01, profile: str = "exp", split_seed: int | None = 0) -> LongTailData:
     """The digits, 16 x 16 RGB, with a long-tailed training set and a balanced test set of 50 images a class.
 
     The test set is the last 50 images of each class in the bundled order: other writers than the first ones, and the same
@@ -32,7 +32,7 @@ def load_digits(*, imbalance_factor: float = 0.01, profile: str = "exp", split_s
 
     Args:
         imbalance_factor, profile: see `splits.class_counts`.
-        split_seed: see `splits.ldam_subset`.
+        split_seed: see `splits.long_tailed_subset`.
 
     Raises:
         UserError: where scikit-learn is not installed, and for impossible splits.
@@ -47,7 +47,7 @@ def load_digits(*, imbalance_factor: float = 0.01, profile: str = "exp", split_s
     counts = class_counts(10, int(pool.class_counts.min()), imbalance_factor, profile)
     return LongTailData(
         name="digits",
-        train=pool.subset(ldam_subset(pool.labels, counts, split_seed)),
+        train=pool.subset(long_tailed_subset(pool.labels, counts, split_seed)),
         val=None,
         test=everything.subset(np.sort(np.concatenate([members[-TEST_PER_CLASS:] for members in by_class]))),
         image_size=8 * SCALE,

@@ -35,7 +35,7 @@ def create_data(
     root: str | Path = "data",
     imbalance_factor: float = 0.01,
     profile: str = "exp",
-    split_seed: int = 0,
+    split_seed: int | None = 0,
     holdout: float | None = None,
     holdout_seed: int = 0,
     download: bool = True,
@@ -51,7 +51,8 @@ def create_data(
         imbalance_factor: smallest class / largest class, in (0, 1]; this, `profile` and `split_seed` are for the data sets of
             `LONG_TAILED_BY_RULE` only.
         profile: `exp`, `step` or `balanced`; see `splits.class_counts`.
-        split_seed: which images the long-tailed training set keeps; see `splits.ldam_subset`.
+        split_seed: which images the long-tailed training set keeps: those that LDAM's code draws with this seed; None keeps the
+            first ones of each class. See `splits.long_tailed_subset`.
         holdout: part of each training class to hold out as `val`, in (0, 1); None holds nothing out. A data set that brings
             validation images of its own (ImageNet-LT, Places-LT, a folder `val`) gives those instead, all of them.
         holdout_seed: which images are held out.

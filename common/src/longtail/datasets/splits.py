@@ -52,6 +52,26 @@ def _count(c: int, num_classes: int, max_count: int, imbalance_factor: float, pr
     return max_count
 
 
+def long_tailed_subset(labels: Indices, counts: Indices, split_seed: int | None) -> Indices:
+    """Indices of a long-tailed subset: the first images of each class where the seed is None, else those that LDAM draws."""
+    return first_of_each_class(labels, counts) if split_seed is None else ldam_subset(labels, counts, split_seed)
+
+
+def first_of_each_class(labels: Indices, counts: Indices) -> Indices:
+    """Indices of the first `counts[c]` images of each class, classes in ascending order; nothing is drawn.
+
+    Which images LCSL trains on (Vu et al., TCSVT 2024).
+
+    Args:
+        labels: int64, shape (N,).
+        counts: images to keep per class, int64, shape (C,).
+
+    Raises:
+        ValueError: for a class that has fewer images than it should keep.
+    """
+    return _first(_members(labels, counts), counts)
+
+
 def ldam_subset(labels: Indices, counts: Indices, rand_number: int) -> Indices:
     """Indices of the long-tailed subset that the LDAM code draws, and with it every paper that descends from it.
 
@@ -73,13 +93,23 @@ def ldam_subset(labels: Indices, counts: Indices, rand_number: int) -> Indices:
 
 
 def _draw_subset(labels: Indices, counts: Indices, state: np.random.RandomState) -> Indices:
-    chosen = []
-    for c, count in enumerate(counts):
-        members = np.flatnonzero(labels == c)
-        if len(members) < count:
-            raise ValueError(f"class {c} has {len(members)} images, {count} wanted")
-        state.shuffle(members)
-        chosen.append(members[:count])
+    members = _members(labels, counts)
+    for of_class in members:
+        state.shuffle(of_class)
+    return _first(members, counts)
+
+
+def _members(labels: Indices, counts: Indices) -> list[Indices]:
+    """The indices of each class, in order."""
+    members = [np.flatnonzero(labels == c) for c in range(len(counts))]
+    for c, (of_class, count) in enumerate(zip(members, counts, strict=True)):
+        if len(of_class) < count:
+            raise ValueError(f"class {c} has {len(of_class)} images, {count} wanted")
+    return members
+
+
+def _first(members: list[Indices], counts: Indices) -> Indices:
+    chosen = [of_class[:count] for of_class, count in zip(members, counts, strict=True)]
     return np.concatenate(chosen).astype(np.int64)
 
 
