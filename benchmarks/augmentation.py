@@ -20,8 +20,9 @@ from PIL import Image, ImageFilter
 from torchvision import transforms
 
 from longtail.datasets.base import ArrayImages, ImageData
-from longtail.loading import Shuffled, cifar_standard, cifar_strong, create_loader
+from longtail.loading import Shuffled, create_loader
 from longtail.loading.augment import Augmentation
+from longtail.loading.presets import cifar_distortions, cifar_policy, cifar_standard, cifar_strong
 from longtail.randomness import Randomness
 
 BATCH = 128
@@ -70,24 +71,29 @@ def normalised() -> Iterator[Callable]:
     yield transforms.Normalize(MEAN, STD)
 
 
-def strong_transform() -> Callable[[Image.Image], torch.Tensor]:
-    flip = transforms.RandomHorizontalFlip()
+def policy_transform() -> Callable[[Image.Image], torch.Tensor]:
     policy = transforms.AutoAugment(transforms.AutoAugmentPolicy.CIFAR10, fill=(128, 128, 128))
     scaled, standardised = normalised()
-    jitter = transforms.RandomApply([transforms.ColorJitter(0.4, 0.4, 0.4, 0.1)], p=0.8)
-    first = transforms.Compose([transforms.RandomCrop(32, padding=4), flip, policy, scaled, cutout, standardised])
-    second = transforms.Compose(
+    crop, flip = transforms.RandomCrop(32, padding=4), transforms.RandomHorizontalFlip()
+    return transforms.Compose([crop, flip, policy, scaled, cutout, standardised])
+
+
+def distortions_transform() -> Callable[[Image.Image], torch.Tensor]:
+    return transforms.Compose(
         [
             transforms.RandomResizedCrop(32, scale=(0.2, 1.0)),
-            flip,
-            jitter,
+            transforms.RandomHorizontalFlip(),
+            transforms.RandomApply([transforms.ColorJitter(0.4, 0.4, 0.4, 0.1)], p=0.8),
             transforms.RandomGrayscale(p=0.2),
             transforms.RandomApply([blur], p=0.5),
-            scaled,
-            standardised,
+            *normalised(),
         ]
     )
-    return lambda image: (first if random.random() < 0.5 else second)(image)
+
+
+def strong_transform() -> Callable[[Image.Image], torch.Tensor]:
+    policy, distortions = policy_transform(), distortions_transform()
+    return lambda image: (policy if random.random() < 0.5 else distortions)(image)
 
 
 def cutout(image: torch.Tensor) -> torch.Tensor:
@@ -120,6 +126,8 @@ def main() -> None:
     data = smooth_noise(options.images)
     recipes = {
         "crop, flip, normalise": (standard_transform(), cifar_standard()),
+        "policy": (policy_transform(), cifar_policy()),
+        "distortions": (distortions_transform(), cifar_distortions()),
         "strong recipe": (strong_transform(), cifar_strong()),
     }
     print(f"{'images/s, one thread':24}{'per sample':>12}{'batched':>12}{'ratio':>8}")
