@@ -20,9 +20,30 @@ def test_every_name_for_cifar_makes_a_network(name, head):
     assert model.features(images).shape == (2, model.num_features)
 
 
+@pytest.mark.parametrize("name", [name for name in BACKBONES if name != "resnet1202"])
+def test_logits_are_what_the_classifier_makes_of_the_features(name):
+    with torch.device("meta"):
+        model = BACKBONES[name](num_classes=7)
+    assert model.classifier.weight.shape == (7, model.num_features)
+    received = []
+    model.classifier.register_forward_hook(lambda _module, inputs, output: received.append((inputs[0].shape, output)))
+    images = torch.empty(2, 3, 32, 32, device="meta")
+    logits = model(images)
+    assert received[0][0] == model.features(images).shape == (2, model.num_features)
+    assert received[0][1] is logits
+
+
 def test_the_published_names_are_there_in_their_families():
     assert set(CIFAR_BACKBONES) >= {"resnet20", "resnet32", "resnet44", "resnet56", "resnet110", "resnet1202"}
-    assert set(IMAGENET_BACKBONES) >= {"resnet50", "resnet152", "resnext50_32x4d", "resnext101_32x8d", "wide_resnet50_2"}
+    assert set(CIFAR_BACKBONES) >= {"cifar_resnet18", "cifar_resnet34", "cifar_resnet50"}
+    assert set(IMAGENET_BACKBONES) >= {
+        "resnet50_plain",
+        "resnet50",
+        "resnet152",
+        "resnext50_32x4d",
+        "resnext101_32x8d",
+        "wide_resnet50_2",
+    }
     assert {**CIFAR_BACKBONES, **IMAGENET_BACKBONES} == BACKBONES
 
 

@@ -4,6 +4,7 @@ from longtail.backbones.base import Backbone
 from longtail.backbones.cifar_resnet import CifarResNet
 from longtail.backbones.factory import BACKBONES, CIFAR_BACKBONES, IMAGENET_BACKBONES, create_backbone
 from longtail.backbones.heads import HEADS, CosineLinear, create_head
+from longtail.backbones.projection_resnet import ProjectionResNet
 from longtail.backbones.weights import load_backbone_weights
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "Backbone",
     "CifarResNet",
     "CosineLinear",
+    "ProjectionResNet",
     "create_backbone",
     "create_head",
     "load_backbone_weights",

@@ -16,6 +16,16 @@ class Backbone(nn.Module, ABC):
 
     num_features: int
 
+    @property
+    @abstractmethod
+    def classifier(self) -> nn.Module:
+        """The head: maps features (B, D) to logits (B, C)."""
+
     @abstractmethod
     def features(self, images: Tensor) -> Tensor:
         """Pooled features, shape (B, D), of images of shape (B, 3, H, W)."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits, shape (B, C), of images of shape (B, 3, H, W)."""
+        logits: Tensor = self.classifier(self.features(images))
+        return logits

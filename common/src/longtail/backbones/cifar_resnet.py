@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from longtail.backbones.base import Backbone
+from longtail.backbones.blocks import BasicBlock, stage
 from longtail.backbones.heads import create_head
 
 
@@ -21,28 +20,17 @@ def shortcut_a(images: Tensor, stride: int, channels: int) -> Tensor:
     return F.pad(images[:, :, ::stride, ::stride], (0, 0, 0, 0, missing // 2, missing - missing // 2))
 
 
-class BasicBlock(nn.Module):
-    """Two 3x3 convolutions, each with batch normalisation, and a shortcut around them.
+class ShortcutA(nn.Module):
+    """`shortcut_a` around one block."""
 
-    Args:
-        in_channels, channels: channels of the input and of the output.
-        stride: of the first convolution.
-    """
-
-    def __init__(self, in_channels: int, channels: int, stride: int) -> None:
+    def __init__(self, _in_channels: int, channels: int, stride: int) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(in_channels, channels, 3, stride, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(channels)
-        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(channels)
+        self.channels = channels
         self.stride = stride
-        self.changes_shape = stride != 1 or in_channels != channels
 
     def forward(self, images: Tensor) -> Tensor:
         """Map (B, in_channels, H, W) to (B, channels, H / stride, W / stride)."""
-        shortcut = shortcut_a(images, self.stride, self.conv2.out_channels) if self.changes_shape else images
-        hidden = F.relu(self.bn1(self.conv1(images)), inplace=True)
-        return F.relu(self.bn2(self.conv2(hidden)) + shortcut, inplace=True)
+        return shortcut_a(images, self.stride, self.channels)
 
 
 class CifarResNet(Backbone):
@@ -70,13 +58,18 @@ class CifarResNet(Backbone):
             raise ValueError(f"a CIFAR ResNet has 6 n + 2 layers, got {depth}")
         self.conv1 = nn.Conv2d(3, 16, 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(16)
-        self.layer1 = _stage(blocks, 16, 16, stride=1)
-        self.layer2 = _stage(blocks, 16, 32, stride=2)
-        self.layer3 = _stage(blocks, 32, 64, stride=2)
+        self.layer1 = stage(BasicBlock, blocks, 16, 16, 1, ShortcutA)
+        self.layer2 = stage(BasicBlock, blocks, 16, 32, 2, ShortcutA)
+        self.layer3 = stage(BasicBlock, blocks, 32, 64, 2, ShortcutA)
         self.linear = create_head(head, self.num_features, num_classes)
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
                 nn.init.kaiming_normal_(module.weight)
+
+    @property
+    def classifier(self) -> nn.Module:
+        """The head."""
+        return self.linear
 
     def features(self, images: Tensor) -> Tensor:
         """Pooled features, shape (B, 64), of images of shape (B, 3, H, W)."""
@@ -84,13 +77,3 @@ class CifarResNet(Backbone):
         hidden = self.layer3(self.layer2(self.layer1(hidden)))
         pooled: Tensor = hidden.mean(dim=(2, 3))
         return pooled
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits, shape (B, C), of images of shape (B, 3, H, W)."""
-        logits: Tensor = self.linear(self.features(images))
-        return logits
-
-
-def _stage(blocks: int, in_channels: int, channels: int, stride: int) -> nn.Sequential:
-    widths = [in_channels] + [channels] * blocks
-    return nn.Sequential(*(BasicBlock(a, b, stride if i == 0 else 1) for i, (a, b) in enumerate(pairwise(widths))))

@@ -10,6 +10,7 @@ import torch
 
 from longtail.backbones.base import Backbone
 from longtail.backbones.cifar_resnet import CifarResNet
+from longtail.backbones.projection_resnet import ProjectionResNet
 from longtail.errors import UserError
 
 
@@ -21,9 +22,12 @@ def _imagenet_resnet(*layers: int, bottleneck: bool = True, **arguments: Any) ->
 
 
 CIFAR_BACKBONES: dict[str, Callable[..., Backbone]] = {
-    f"resnet{depth}": partial(CifarResNet, depth) for depth in (20, 32, 44, 56, 110, 1202)
+    **{f"resnet{depth}": partial(CifarResNet, depth) for depth in (20, 32, 44, 56, 110, 1202)},
+    "cifar_resnet18": partial(ProjectionResNet, (2, 2, 2, 2), bottleneck=False, large_stem=False),
+    "cifar_resnet34": partial(ProjectionResNet, (3, 4, 6, 3), bottleneck=False, large_stem=False),
+    "cifar_resnet50": partial(ProjectionResNet, (3, 4, 6, 3), bottleneck=True, large_stem=False),
 }
-"""The networks for images of about 32 px, under their names."""
+"""The networks for images of about 32 px: `resnetN` are narrow, `cifar_resnetN` as wide as ImageNet's."""
 
 IMAGENET_BACKBONES: dict[str, Callable[..., Backbone]] = {
     "resnet18": partial(_imagenet_resnet, 2, 2, 2, 2, bottleneck=False),
@@ -36,8 +40,10 @@ IMAGENET_BACKBONES: dict[str, Callable[..., Backbone]] = {
     "resnext101_64x4d": partial(_imagenet_resnet, 3, 4, 23, 3, groups=64, width_per_group=4),
     "wide_resnet50_2": partial(_imagenet_resnet, 3, 4, 6, 3, width_per_group=128),
     "wide_resnet101_2": partial(_imagenet_resnet, 3, 4, 23, 3, width_per_group=128),
+    "resnet50_plain": partial(ProjectionResNet, (3, 4, 6, 3), bottleneck=True, large_stem=True),
 }
-"""The networks for images of about 224 px, under torchvision's names; torchvision is imported when one is made."""
+"""The networks for images of about 224 px, under torchvision's names, for which torchvision is imported when one is made;
+`resnet50_plain` is `resnet50` with PyTorch's default initial weights and other names of parameters."""
 
 BACKBONES: dict[str, Callable[..., Backbone]] = {**CIFAR_BACKBONES, **IMAGENET_BACKBONES}
 """Every backbone under its name; each takes the keyword arguments `num_classes` and `head`."""

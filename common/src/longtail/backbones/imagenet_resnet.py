@@ -12,7 +12,7 @@ from longtail.backbones.base import Backbone
 from longtail.backbones.heads import create_head
 
 
-class ImageNetResNet(ResNet, Backbone):  # type: ignore[misc]
+class ImageNetResNet(Backbone, ResNet):  # type: ignore[misc]
     """torchvision's ResNet with a choice of heads: its layers, parameter names and initial weights.
 
     He et al., Deep Residual Learning for Image Recognition, CVPR 2016 (arXiv 1512.03385); Xie et al., Aggregated Residual
@@ -60,13 +60,13 @@ class ImageNetResNet(ResNet, Backbone):  # type: ignore[misc]
         if head != "linear":
             self.fc = create_head(head, self.num_features, num_classes)
 
+    @property
+    def classifier(self) -> nn.Module:
+        """The head."""
+        return self.fc
+
     def features(self, images: Tensor) -> Tensor:
         """Pooled features, shape (B, D), of images of shape (B, 3, H, W); D is 512, or 2048 with bottlenecks."""
         hidden = self.maxpool(self.relu(self.bn1(self.conv1(images))))
         hidden = self.layer4(self.layer3(self.layer2(self.layer1(hidden))))
         return torch.flatten(self.avgpool(hidden), 1)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits, shape (B, C), of images of shape (B, 3, H, W)."""
-        logits: Tensor = self.fc(self.features(images))
-        return logits
