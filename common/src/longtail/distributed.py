@@ -84,6 +84,11 @@ def slice_of(size: int, place: Ranks) -> slice:
     return slice(begin, begin + share + (place.rank < larger))
 
 
+def own_slice(size: int) -> slice:
+    """This process's part of a global batch of this size, see `slice_of`."""
+    return slice_of(size, Ranks(dist.get_rank(), world_size=dist.get_world_size())) if is_active() else slice(0, size)
+
+
 def any_rank(flag: bool) -> bool:
     """Whether the flag is set on any rank; no GPU is waited for."""
     if not is_active():

@@ -1,0 +1,34 @@
+"""Classifiers whose rows have more even lengths (Kang et al., Decoupling Representation and Classifier, ICLR 2020)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from longtail.backbones import Backbone
+
+TINY = 1e-12
+"""Shortest length that a row is divided by; a row of zeros stays zeros."""
+
+
+def tau_normalised(weight: Tensor, tau: float) -> Tensor:
+    """Rows w / |w|^tau of a classifier's weight, shape (C, D); with tau = 1 all rows get length 1."""
+    return weight / weight.norm(dim=1, keepdim=True).clamp_min(TINY) ** tau
+
+
+@torch.no_grad()
+def normalise_classifier(network: Backbone) -> None:
+    """Give the rows of the network's classifier length 1, in place; biases stay."""
+    weight = linear_classifier(network).weight
+    weight.copy_(tau_normalised(weight, 1.0))
+
+
+def linear_classifier(network: Backbone) -> nn.Linear:
+    """The network's classifier.
+
+    Raises:
+        ValueError: it is not linear.
+    """
+    if not isinstance(network.classifier, nn.Linear):
+        raise ValueError(f"a linear classifier is needed, this one is {type(network.classifier).__name__}")
+    return network.classifier
