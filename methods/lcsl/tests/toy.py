@@ -84,7 +84,7 @@ def one_stream():
     rng, generator = np.random.RandomState(0), torch.Generator().manual_seed(0)
     drawn = []
 
-    def mixing(clock, size):
+    def mixing(_clock, size):
         drawn.append(draw_mix(rng, generator, size))
         return drawn[-1]
 

@@ -82,7 +82,7 @@ def execute(
     *,
     log_interval: int = 50,
     resume: Path | None = None,
-    restore: Restore | None = None,
+    restart: Callable[[Run], Path | Restore | None] | None = None,
     start_epoch: int = 0,
 ) -> dict[str, Any]:
     """Run a plan's stage and return its results as plain data.
@@ -91,7 +91,8 @@ def execute(
         plan: what to run.
         open_run: makes the run's folders, given what identifies the run.
         listeners: makes the listeners for the run.
-        log_interval, resume, restore, start_epoch: see `fit`.
+        log_interval, resume, start_epoch: see `fit`.
+        restart: finds out, given the run, what `fit` is to resume, where the command line says less than a path.
     """
     started = time.perf_counter()
     data, runtime = plan.data, plan.runtime
@@ -126,8 +127,7 @@ def execute(
             randomness=setting.randomness,
             listeners=listeners(run) if ranks.is_first else (),
             log_interval=log_interval,
-            resume=resume,
-            restore=restore,
+            resume=resume if restart is None else restart(run),
             start_epoch=start_epoch,
             details={
                 "class_counts": counts.tolist(),

@@ -31,7 +31,6 @@ from longtail.training.run_folder import Run
 from longtail.training.runtime import RuntimeOptions
 from longtail.training.stage import Stage
 
-
 Restore = Callable[[Recipe, torch.optim.Optimizer], Progress]
 """Puts a recipe and its optimiser into the state that some files hold, and tells how far their run had come."""
 
@@ -69,8 +68,7 @@ def fit(
     randomness: Randomness,
     listeners: Sequence[Listener] = (),
     log_interval: int = 50,
-    resume: Path | None = None,
-    restore: Restore | None = None,
+    resume: Path | Restore | None = None,
     start_epoch: int = 0,
     details: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
@@ -84,8 +82,8 @@ def fit(
         device, ranks, randomness: of this process and run.
         listeners: told about progress, on rank 0.
         log_interval: batches between reports to the listeners.
-        resume: a checkpoint to continue from; None starts anew, or continues the run's own with `--resume-auto`.
-        restore: continues the run's own logs from files that are no checkpoint of this project; goes before `resume`.
+        resume: a checkpoint to continue from, or what continues this run from other files; None starts anew, or continues the
+            run's own checkpoint with `--resume-auto`.
         start_epoch: 0-based epoch to start with, where nothing is resumed.
         details: what else `run.json` tells.
 
@@ -96,22 +94,22 @@ def fit(
     Raises:
         UserError: the checkpoint does not fit, the loss stopped being finite, or the run's folder cannot be written.
     """
-    progress, resumed, own = _starting_point(stage, run, options, resume, restore, start_epoch)
+    progress, resumed, own = _starting_point(stage, run, options, resume, start_epoch)
     trainer = _Trainer(stage, judges, run, options, device, ranks, randomness, listeners, log_interval, progress)
     on_first(lambda: trainer.open_run({**(details or {}), "resumed_from": resumed}, keep_logs=own))
     return trainer.train()
 
 
 def _starting_point(
-    stage: Stage, run: Run, options: RuntimeOptions, resume: Path | None, restore: Restore | None, start_epoch: int
+    stage: Stage, run: Run, options: RuntimeOptions, resume: Path | Restore | None, start_epoch: int
 ) -> tuple[Progress, str | None, bool]:
     """How far the run has come, what it continues from, and whether that is this run's own."""
-    if restore is not None:
-        return restore(stage.recipe, stage.optimiser), str(run.checkpoint_dir), True
     if resume is None and options.resume_auto and on_first(run.can_continue):
         resume = run.last_checkpoint
     if resume is None:
         return Progress(epoch=start_epoch), None, False
+    if not isinstance(resume, Path):
+        return resume(stage.recipe, stage.optimiser), str(run.checkpoint_dir), True
     progress = checkpoint.restore(checkpoint.read(resume), resume, stage.recipe, stage.optimiser)
     return progress, str(resume), run.owns(resume)
 

@@ -15,7 +15,6 @@ from longtail.losses import Loss
 from longtail.metrics import Summary
 from longtail.randomness import Randomness
 
-
 Predict = Callable[[Tensor], Tensor]
 """Maps images (B, 3, H, W) to logits (B, C)."""
 

@@ -13,7 +13,8 @@ TINY = 1e-12
 
 def tau_normalised(weight: Tensor, tau: float) -> Tensor:
     """Rows w / |w|^tau of a classifier's weight, shape (C, D); with tau = 1 all rows get length 1."""
-    return weight / weight.norm(dim=1, keepdim=True).clamp_min(TINY) ** tau
+    lengths: Tensor = torch.linalg.vector_norm(weight, dim=1, keepdim=True)
+    return weight / lengths.clamp_min(TINY) ** tau
 
 
 @torch.no_grad()

@@ -28,7 +28,8 @@ FINAL_TAU = 1.9
 
 def minority_classes(class_counts: Indices) -> npt.NDArray[np.bool_]:
     """M: the classes with fewer training images than the average class, bool (C,); empty where all have as many."""
-    return class_counts < class_counts.mean()
+    minority: npt.NDArray[np.bool_] = class_counts < class_counts.mean()
+    return minority
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ class LCSL(Recipe):
         """alpha L_mix + beta L_SL of the global batch; training accuracy is that of the images as they are."""
         mix = self.mixing(clock, batch.size)
         mixed = blended(batch.images, mix)
-        # before its step, the student also sees the clean images: for training accuracy, and batch normalisation counts them too
+        # the student sees the clean images first: for training accuracy, and batch normalisation counts them too
         with torch.no_grad():
             clean_logits = self.backbone(batch.images)
         # autocast would hand the second pass the first one's copies of the weights, which know no gradient
@@ -149,7 +150,7 @@ class LCSL(Recipe):
         return [self.backbone] if self.teacher is None else [self.backbone, self.teacher]
 
     def final_predictors(self) -> dict[str, Predict]:
-        """What the paper's script evaluates at the end: averaged with the mirror image, and with a tau-normalised classifier."""
+        """What the paper's script evaluates at the end: the mean with the mirror image, and a tau-normalised classifier."""
         return {
             "flip": lambda images: mirrored_mean(self.backbone, images),
             "tau_normalised": self.predict_tau_normalised,
