@@ -44,7 +44,7 @@ def test_every_name_makes_data_from_files(name, in_files):
 def test_names_are_those_of_both_kinds():
     assert set(DATASETS) == {*LONG_TAILED_BY_RULE, *IN_FILES}
     assert LONG_TAILED_BY_RULE == ("cifar10", "cifar100", "digits")
-    assert IN_FILES == ("imagenet-lt", "places-lt", "inat18", "folder")
+    assert IN_FILES == ("imagenet-lt", "places-lt", "inat18", "imagenet-lt-csv", "inat18-json", "folder")
 
 
 def test_importing_the_module_imports_neither_torch_nor_pillow():
@@ -60,8 +60,9 @@ def test_validation_images_that_a_data_set_brings_are_held_out(name, in_files):
     assert data.class_counts.tolist() == create_data(name, root=in_files[name]).class_counts.tolist()
 
 
-def test_where_a_data_set_brings_none_training_images_are_held_out(in_files):
-    data = create_data("inat18", root=in_files["inat18"], holdout=0.2)
+@pytest.mark.parametrize("name", ["inat18", "imagenet-lt-csv", "inat18-json"])
+def test_where_a_data_set_brings_none_training_images_are_held_out(name, in_files):
+    data = create_data(name, root=in_files[name], holdout=0.2)
     assert data.val is not None
     assert sorted(data.val.class_counts.tolist()) == [0, 1, 1, 1]
     assert sorted((data.class_counts + data.val.class_counts).tolist()) == [1, 2, 3, 6]

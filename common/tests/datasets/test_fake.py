@@ -12,6 +12,7 @@ from PIL import Image
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from longtail.datasets import fake
+from longtail.datasets.factory import create_data
 from longtail.datasets.fake import LAYOUTS, write_fake
 from longtail.datasets.fake_pictures import pictures
 from longtail.datasets.fake_size import MARKER
@@ -62,6 +63,8 @@ def test_sizes_are_those_of_the_real_data_sets():
         "imagenet-lt": 1000,
         "places-lt": 365,
         "inat18": 8142,
+        "imagenet-lt-csv": 1000,
+        "inat18-json": 8142,
         "mini-imagenet": 100,
     }
     assert tuple(fake._SIZES) == LAYOUTS
@@ -108,6 +111,41 @@ def test_mini_imagenet_folders_and_lists_agree(tmp_path):
         assert_jpeg(tmp_path / rows[0][0].removeprefix("data/"))
 
 
+def test_rows_have_the_real_form_and_name_images_that_exist(tmp_path):
+    write_fake("imagenet-lt-csv", tmp_path, **SMALL)
+    assert {path.name for path in tmp_path.iterdir()} == {"train", "val", "train.csv", "val.csv", MARKER}
+    for split in ("train", "val"):
+        with (tmp_path / f"{split}.csv").open(newline="") as file:
+            rows = list(csv.reader(file))
+        counts = Counter(int(label) for _, label, _ in rows)
+        if split == "train":
+            assert_long_tailed(counts)
+        else:
+            assert counts == dict.fromkeys(range(6), 3)
+        assert {folder for folder, _, _ in rows} == {split}
+        assert all(re.fullmatch(r"\w+\.JPEG", name) for _, _, name in rows)
+        assert {"/".join(row) for row in rows} == {str(path.relative_to(tmp_path)) for path in tmp_path.glob(f"{split}/*/*")}
+        assert_jpeg(tmp_path / "/".join(rows[0]))
+
+
+def test_json_files_have_the_real_form_and_name_images_that_exist(tmp_path):
+    write_fake("inat18-json", tmp_path, **SMALL)
+    assert {path.name for path in tmp_path.iterdir()} == {"train_val2018", "train2018.json", "val2018.json", MARKER}
+    for split in ("train", "val"):
+        content = json.loads((tmp_path / f"{split}2018.json").read_text())
+        label_of = {each["image_id"]: each["category_id"] for each in content["annotations"]}
+        assert len(label_of) == len(content["images"])
+        for image in content["images"]:
+            assert re.fullmatch(rf"train_val2018/[A-Z][a-z]+/{label_of[image['id']]}/[0-9a-f]{{32}}\.jpg", image["file_name"])
+        for name in {image["file_name"] for image in content["images"]}:
+            assert_jpeg(tmp_path / name)
+        counts = Counter(label_of.values())
+        if split == "train":
+            assert_long_tailed(counts)
+        else:
+            assert counts == dict.fromkeys(range(6), 3)
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_the_seed_decides_every_byte(layout, tmp_path):
     sizes = {"num_classes": 3, "largest_class": 4, "test_per_class": 1}
@@ -149,7 +187,7 @@ def test_asking_again_changes_nothing(tmp_path):
 
 def test_other_fake_data_are_kept(tmp_path):
     write_fake("imagenet-lt", tmp_path, **SMALL)
-    with pytest.raises(UserError, match=r"holds other fake data \(seed 0, not 1\); delete it or choose another folder"):
+    with pytest.raises(UserError, match=r"holds other fake data \(seed 0, not 1\); delete those or choose another folder"):
         write_fake("imagenet-lt", tmp_path, seed=1, **SMALL)
     with pytest.raises(UserError, match="layout imagenet-lt, not places-lt"):
         write_fake("places-lt", tmp_path, **SMALL)
@@ -161,7 +199,7 @@ def test_a_folder_of_somebody_else_is_kept(marker, tmp_path):
     if marker is not None:
         (tmp_path / MARKER).write_text(marker)
     before = contents(tmp_path)
-    with pytest.raises(UserError, match=r"holds other fake data|not empty and not fake data of ours"):
+    with pytest.raises(UserError, match=rf"{MARKER} is damaged|not empty and not fake data of ours"):
         write_fake("mini-imagenet", tmp_path, **SMALL)
     assert contents(tmp_path) == before
 
@@ -173,6 +211,55 @@ def test_both_cifar_archives_live_in_one_root_beside_other_files(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"thesis.txt", "cifar-10-batches-py", "cifar-100-python"}
     with pytest.raises(UserError, match="not empty"):
         write_fake("imagenet-lt", tmp_path, **SMALL)
+
+
+TINY = {"num_classes": 3, "largest_class": 4, "test_per_class": 1}
+IN_ONE_ROOT = {"cifar10": "", "cifar100": "", "inat18-json": "", "imagenet-lt-csv": "ImageNet-LT"}
+"""Folders below the root that LCSL has all of its data in."""
+
+
+@pytest.mark.parametrize("order", [list(IN_ONE_ROOT), list(reversed(IN_ONE_ROOT))], ids=["json late", "json early"])
+def test_data_sets_live_in_one_root_whichever_is_first(order, tmp_path):
+    root = tmp_path / "datasets"
+    for layout in order:
+        write_fake(layout, root / IN_ONE_ROOT[layout], **TINY)
+    before = contents(root)
+    for layout in order:
+        write_fake(layout, root / IN_ONE_ROOT[layout], **TINY)
+    assert contents(root) == before, "asked again for what is there it does nothing"
+    for layout, folder in IN_ONE_ROOT.items():
+        data = create_data(layout, root=root / folder, imbalance_factor=1, download=False)
+        assert (data.num_classes, data.class_counts.max()) == (3, 4)
+        write_fake(layout, tmp_path / layout, **TINY)
+        assert contents(tmp_path / layout).items() <= contents(root / folder).items(), "as if it were alone"
+
+
+def test_other_fake_data_in_a_shared_root_are_kept(tmp_path):
+    write_fake("inat18-json", tmp_path, **TINY)
+    with pytest.raises(UserError, match=r"holds other fake data \(seed 0, not 1\); delete those or choose another folder"):
+        write_fake("inat18-json", tmp_path, seed=1, **TINY)
+    with pytest.raises(UserError, match="layout inat18-json, not imagenet-lt-csv"):
+        write_fake("imagenet-lt-csv", tmp_path, **TINY)
+
+
+@pytest.mark.parametrize("mine", ["train_val2018", "train2018.json", "val2018.json"])
+def test_nothing_in_a_shared_root_is_overwritten(mine, tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    if mine.endswith(".json"):
+        (tmp_path / mine).write_text("the real one")
+    else:
+        (tmp_path / mine).mkdir()  # empty: a folder put in its place would raise no error
+    with pytest.raises(UserError, match=f"{tmp_path} holds {mine} already; choose another folder, so that nothing is lost"):
+        write_fake("inat18-json", tmp_path, **TINY)
+    assert {path.name for path in tmp_path.iterdir()} == {"thesis.txt", mine}
+    assert set(contents(tmp_path).values()) <= {b"years of work", b"the real one"}
+
+
+def test_a_damaged_marker_in_a_shared_root_costs_nothing_else(tmp_path):
+    (tmp_path / "cifar-100-python").mkdir()
+    (tmp_path / MARKER).write_text("{")
+    with pytest.raises(UserError, match=f"{MARKER} is damaged; delete it with what was generated beside it"):
+        write_fake("inat18-json", tmp_path, **TINY)
 
 
 def test_an_interrupted_writing_is_begun_again(tmp_path, monkeypatch):

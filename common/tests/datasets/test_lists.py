@@ -12,15 +12,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from longtail.datasets import lists
 from longtail.datasets.base import FileImages
 from longtail.datasets.fake import write_fake
 from longtail.datasets.fake_size import MARKER
-from longtail.datasets.lists import LISTS, Extent, load_list_data, missing_files, read_list
+from longtail.datasets.list_forms import LINES
+from longtail.datasets.lists import load_list_data, missing_files
+from longtail.datasets.published import LISTS, Extent
 from longtail.errors import UserError
 
 SMALL = {"num_classes": 6, "largest_class": 30, "test_per_class": 3}
 TRAIN, TEST = "ImageNet_LT_train.txt", "ImageNet_LT_test.txt"
+OF_LINES = [name for name, known in LISTS.items() if known.form is LINES]
 
 
 @pytest.fixture(autouse=True)
@@ -41,12 +43,12 @@ def as_published(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (root / MARKER).unlink()
     known = LISTS["imagenet-lt"]
     counts = {}
-    for file in known.lists:
+    for part, file in known.files.items():
         labels = [int(line.split()[1]) for line in (root / file).read_text().splitlines()]
-        counts[file] = np.bincount(labels)
-    digest = hashlib.sha256(",".join(map(str, counts[TRAIN])).encode()).hexdigest()
-    sizes = {file: Extent.of(of_file) for file, of_file in counts.items()}
-    monkeypatch.setitem(lists.LISTS, "imagenet-lt", replace(known, sizes=sizes, train_sha256=digest))
+        counts[part] = np.bincount(labels)
+    digest = hashlib.sha256(",".join(map(str, counts["train"])).encode()).hexdigest()
+    sizes = {part: Extent.of(of_part) for part, of_part in counts.items()}
+    monkeypatch.setitem(LISTS, "imagenet-lt", replace(known, sizes=sizes, train_sha256=digest))
 
 
 def edit(path: Path, change) -> None:
@@ -60,16 +62,18 @@ def edit(path: Path, change) -> None:
         ("imagenet-lt", [(115846, 1000, 5, 1280), (20000, 1000, 20, 20), (50000, 1000, 50, 50)]),
         ("places-lt", [(62500, 365, 5, 4980), (7300, 365, 20, 20), (36500, 365, 100, 100)]),
         ("inat18", [(437513, 8142, 2, 1000), (24426, 8142, 3, 3)]),
+        ("inat18-json", [(437513, 8142, 2, 1000), (24426, 8142, 3, 3)]),
+        ("imagenet-lt-csv", [(115846, 1000, 5, 1280)]),
     ],
 )
 def test_published_sizes(name, sizes):
     known = LISTS[name]
-    found = [known.sizes[file] for file in known.lists]
+    found = [known.sizes[part] for part in known.files if part in known.sizes]
     assert [(each.images, each.num_classes, each.smallest, each.largest) for each in found] == sizes
     assert re.fullmatch(r"[0-9a-f]{64}", known.train_sha256)
 
 
-@pytest.mark.parametrize("name", LISTS)
+@pytest.mark.parametrize("name", OF_LINES)
 def test_what_comes_out(name, tmp_path):
     root = write_fake(name, tmp_path / "data", **SMALL)
     known = LISTS[name]
@@ -77,8 +81,8 @@ def test_what_comes_out(name, tmp_path):
     assert (data.name, data.image_size, data.num_classes) == (name, 224, 6)
     assert (data.mean, data.std) == (known.mean, known.std)
     assert (data.val is None) == (name == "inat18")
-    parts = {known.train: data.train, known.test: data.test} | ({} if data.val is None else {known.val: data.val})
-    for file, part in parts.items():
+    for name_of_part, file in known.files.items():
+        part = getattr(data, name_of_part)
         assert isinstance(part.images, FileImages)
         assert (part.images.root, part.images.upright) == (root, False)
         lines = [f"{path} {label}" for path, label in zip(part.images.paths, part.labels.tolist(), strict=True)]
@@ -91,7 +95,7 @@ def test_classes_are_called_as_the_publishers_do(tmp_path):
     names = {name: load_list_data(name, write_fake(name, tmp_path / name, **SMALL)).train.class_names for name in LISTS}
     assert names["imagenet-lt"] == tuple(f"n{10_000_000 + c}" for c in range(6))
     assert names["places-lt"] == tuple(f"scene_{c:03d}" for c in range(6))
-    assert names["inat18"] == tuple("012345")
+    assert names["inat18"] == names["inat18-json"] == names["imagenet-lt-csv"] == tuple("012345")
 
 
 def test_classes_in_one_folder_are_called_by_their_numbers(root, monkeypatch):
@@ -132,7 +136,7 @@ def test_lists_are_looked_for_in_the_working_folder_then_the_roots_folder_then_t
     places = [Path("ImageNet_LT"), root / "ImageNet_LT"]
     for place in places:
         place.mkdir()
-        for file in LISTS["imagenet-lt"].lists:
+        for file in LISTS["imagenet-lt"].files.values():
             (place / file).write_text((root / file).read_text())
         # Which folder was read shows in the message about this line.
         edit(place / TRAIN, lambda lines: [*lines, "x.jpg 99"])
@@ -151,15 +155,15 @@ def test_fake_data_bring_their_own_lists(root):
     assert load_list_data("imagenet-lt", root).num_classes == 6
 
 
-@pytest.mark.parametrize("name", LISTS)
+@pytest.mark.parametrize("name", OF_LINES)
 def test_missing_lists_are_told_with_what_to_do(name, tmp_path):
     with pytest.raises(UserError) as caught:
         load_list_data(name, tmp_path / "nowhere")
     known, text = LISTS[name], str(caught.value)
     folder = known.folder
     for told in (
-        f"{known.train} is in none of {folder}/, {tmp_path}/nowhere/{folder}/, {tmp_path}/nowhere/.",
-        *known.lists,
+        f"{known.files['train']} is in none of {folder}/, {tmp_path}/nowhere/{folder}/, {tmp_path}/nowhere/.",
+        *known.files.values(),
         f"below {tmp_path}/nowhere/ the images, train",
         "come from their publishers",
         f"longtail data fake --layout {name} --out DIR",
@@ -226,7 +230,7 @@ def test_the_same_counts_for_other_classes_are_refused(root, monkeypatch):
     [
         ("", "the line is blank"),
         (" \t", "the line is blank"),
-        ("train/a.jpg", "expected `path label`, found 'train/a.jpg' alone"),
+        ("train/a.jpg", "expected one line `path label`, found 'train/a.jpg'"),
         ("train/a.jpg 6", r"label 6 is outside \[0, 6\)"),
         ("train/a.jpg -1", r"label -1 is outside \[0, 6\)"),
         ("train/a.jpg 99999999999999999999", r"label 9{20} is outside \[0, 6\)"),
@@ -273,9 +277,9 @@ PATHS = st.from_regex(r"[a-z.]{1,3}( ?[a-z]){0,4}(/[A-Za-z0-9_]{1,6}){0,2}\.jpg"
 def test_lists_are_read_however_their_lines_end(tmp_path_factory, samples, between, end, last, first):
     path = tmp_path_factory.getbasetemp() / "list.txt"
     path.write_bytes((first + end.join(f"{name}{between}{label}" for name, label in samples) + last).encode())
-    paths, labels = read_list(path, 10)
-    assert list(zip(paths, labels.tolist(), strict=True)) == samples
-    assert labels.dtype == np.int64
+    read = LINES.read(path, 10)
+    assert list(zip(read.paths, read.labels.tolist(), strict=True)) == samples
+    assert read.labels.dtype == np.int64
 
 
 # --- Missing images

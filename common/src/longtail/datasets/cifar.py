@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import pickle
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from longtail.datasets.base import ArrayImages, ImageData, Indices, LongTailData
-from longtail.datasets.fake_size import MARKER
+from longtail.datasets.fake_size import generated
 from longtail.datasets.pickles import ByteArray, read_pickle
 from longtail.datasets.splits import class_counts, long_tailed_subset
 from longtail.errors import UserError
@@ -198,23 +197,18 @@ class _Checksums:
     """Reads only files with a known md5: the published one, or the one that a fake archive's marker states."""
 
     published: dict[str, str]
-    generated: dict[str, str]
+    fake: Mapping[str, str]
     fake_files: list[str] = field(default_factory=list)
 
     @classmethod
     def of(cls, folder: Path, archive: Archive) -> _Checksums:
-        marker = folder / MARKER
-        if not marker.is_file():
-            return cls(archive.files, {})
-        try:
-            return cls(archive.files, dict(json.loads(marker.read_text(encoding="utf-8"))["md5"]))
-        except (ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{marker} is damaged; delete {folder} and generate the fake data again") from error
+        fake = generated(folder)
+        return cls(archive.files, {} if fake is None else fake.md5)
 
     def read(self, path: Path) -> dict[str, Any]:
         found = _md5(path)
         if found != self.published[path.name]:
-            expected = self.generated.get(path.name, self.published[path.name])
+            expected = self.fake.get(path.name, self.published[path.name])
             if found != expected:
                 raise UserError(
                     f"{path} is damaged or altered: its md5 is {found}, expected is {expected}. "

@@ -13,7 +13,8 @@ from longtail.datasets.base import ArrayImages, FileImages, ImageData, Images, L
 from longtail.datasets.cifar import load_cifar
 from longtail.datasets.digits import load_digits
 from longtail.datasets.folder import load_folder
-from longtail.datasets.lists import LISTS, load_list_data
+from longtail.datasets.lists import load_list_data
+from longtail.datasets.published import LISTS
 from longtail.datasets.splits import stratified_holdout
 from longtail.errors import UserError
 

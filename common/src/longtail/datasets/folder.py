@@ -12,7 +12,7 @@ import numpy as np
 
 from longtail.datasets.base import FileImages, ImageData, LongTailData
 from longtail.datasets.fake_size import generated
-from longtail.datasets.lists import IMAGENET_MEAN, IMAGENET_STD
+from longtail.datasets.published import IMAGENET_MEAN, IMAGENET_STD
 from longtail.errors import UserError
 
 EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm"})
