@@ -15,7 +15,7 @@ from longtail.datasets.factory import LONG_TAILED_BY_RULE, create_data
 from longtail.errors import UserError
 from longtail.metrics import ShotThresholds
 from longtail.training.execute import Plan, execute
-from longtail.training.method import Method, member_seed
+from longtail.training.method import Method
 from longtail.training.reports import Listener
 from longtail.training.run_folder import Run
 from longtail.training.runtime import RuntimeOptions
@@ -189,9 +189,7 @@ def run_job(
         data=data,
         build=lambda setting: job.method.build(
             data,
-            lambda head, member=0: create_backbone(
-                job.backbone, num_classes=data.num_classes, head=head, seed=member_seed(job.seed, member)
-            ),
+            lambda head: create_backbone(job.backbone, num_classes=data.num_classes, head=head, seed=job.seed),
             job.options,
             setting,
         ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -22,23 +22,8 @@ from longtail.training.registry import installed_methods
 from longtail.training.runtime import RuntimeOptions
 from longtail.training.stage import Stage
 
-
-class MakeBackbone(Protocol):
-    """Makes networks of one kind on the CPU."""
-
-    def __call__(self, head: str, member: int = 0, /) -> Backbone:
-        """The network with the named head, "linear" or "cosine".
-
-        Args:
-            head: name of the head.
-            member: number of the network, where a method has several; each has initial weights of its own.
-        """
-        ...
-
-
-def member_seed(seed: int, member: int) -> int:
-    """The seed of a network's initial weights: the training seed itself for the first network."""
-    return Randomness(seed).integer("member", member) if member else seed
+MakeBackbone = Callable[[str], Backbone]
+"""Makes the network with the named head, "linear" or "cosine", on the CPU."""
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,6 @@ def train(experiment: Experiment, args: argparse.Namespace, runtime: RuntimeOpti
     from longtail.distributed import ranks
     from longtail.metrics import ShotThresholds
     from longtail.training.execute import Plan, execute
-    from longtail.training.method import member_seed
     from longtail_cmo.method import METHOD
 
     say = print if ranks().is_first else lambda *_: None
@@ -103,7 +102,7 @@ def train(experiment: Experiment, args: argparse.Namespace, runtime: RuntimeOpti
         data=data,
         build=lambda setting: METHOD.build(
             data,
-            lambda head, member=0: make_network(experiment, args.arch, data.num_classes, head, member_seed(seed, member)),
+            lambda head: make_network(experiment, args.arch, data.num_classes, head, seed),
             method_options(experiment, args),
             setting,
         ),

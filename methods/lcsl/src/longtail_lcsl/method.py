@@ -60,7 +60,7 @@ class LCSLMethod:
     def build(self, data: LongTailData, backbone: MakeBackbone, options: LCSLOptions, setting: Setting) -> Sequence[Stage]:
         """One stage."""
         counts, settings = data.class_counts, options.self_labelling
-        teacher = backbone("linear", 1) if LCSL.needs_teacher(counts, settings) else None
+        teacher = backbone("linear") if LCSL.needs_teacher(counts, settings) else None
         recipe = LCSL(backbone("linear"), teacher, counts, settings)
         place(recipe, setting.device, setting.runtime)
         train = setting.loader(

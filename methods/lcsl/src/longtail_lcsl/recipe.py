@@ -53,12 +53,14 @@ class SelfLabelling:
 class LCSL(Recipe):
     """Long-tailed classification via self-labelling (Vu et al., 2024).
 
-    The teacher T is the student S as it was after the best epoch so far, its classifier's rows normalised. It starts with
-    weights of its own, and follows whatever chooses the run's best epoch.
+    The teacher T is the student S as it was after the best epoch so far, its classifier's rows normalised; it follows whatever
+    chooses the run's best epoch. Before the first of them there is no teacher, and nothing is labelled. The paper's code has a
+    random network until then, whose confidence on its own networks is about 1 / C, too little to matter; on networks with
+    other initial weights it would label every image alike.
 
     Args:
         backbone: the student, which is trained.
-        teacher: the same network with other initial weights; None where no label of its could count, see `needs_teacher`.
+        teacher: the same network again, its weights do not matter; None where no label of its could count, see `needs_teacher`.
         class_counts: training images per class, int64 (C,).
         settings: the paper's.
         mixing: draws the blends.
@@ -66,6 +68,7 @@ class LCSL(Recipe):
 
     part_names = ("mixup_loss", "self_labelling_loss", "self_labelled")
     minority: Tensor
+    can_teach: Tensor
 
     def __init__(
         self,
@@ -80,9 +83,10 @@ class LCSL(Recipe):
         self.mixing = mixing
         self.teacher = teacher
         self.register_buffer("minority", torch.from_numpy(minority_classes(class_counts)), persistent=False)
+        self.register_buffer("can_teach", torch.tensor(False))
+        self._teaches = False
         if teacher is not None:
             teacher.requires_grad_(False).eval()
-            self._normalise_teacher()
 
     @staticmethod
     def needs_teacher(class_counts: Indices, settings: SelfLabelling) -> bool:
@@ -95,6 +99,10 @@ class LCSL(Recipe):
         if self.teacher is not None:
             self.teacher.eval()
         return self
+
+    def begin_epoch(self, clock: Clock) -> None:
+        """Find out whether there is a teacher yet; once an epoch, since it waits for the device."""
+        self._teaches = self.teacher is not None and bool(self.can_teach)
 
     def forward(self, batch: Batch, clock: Clock) -> StepOutput:
         """alpha L_mix + beta L_SL of the global batch; training accuracy is that of the images as they are."""
@@ -111,7 +119,7 @@ class LCSL(Recipe):
         labels = gather_rows(batch.labels)
         mixup_loss = mixed_loss(self.loss, logits, labels, labels[mix.partners.to(labels.device)], mix.share)
         loss, own_loss, share = self.settings.alpha * mixup_loss, torch.zeros_like(mixup_loss), torch.zeros_like(mixup_loss)
-        if self.teacher is not None:
+        if self._teaches:
             # L_SL = 1/B sum of m CE(z, y^), over all B images, not over those that m selects
             own_labels, selected = map(gather_rows, self.self_labels(mixed))
             own_loss = (selected * self.loss.per_sample(logits, own_labels)).sum() / len(labels)
@@ -139,11 +147,9 @@ class LCSL(Recipe):
         """Give the teacher a student's `state_dict`, batch-norm statistics included."""
         if self.teacher is not None:
             self.teacher.load_state_dict(weights)
-            self._normalise_teacher()
-
-    def _normalise_teacher(self) -> None:
-        if self.settings.normalise_teacher and self.teacher is not None:
-            normalise_classifier(self.teacher)
+            if self.settings.normalise_teacher:
+                normalise_classifier(self.teacher)
+            self.can_teach.fill_(True)
 
     def networks(self) -> list[Backbone]:
         """Student and teacher."""

@@ -87,7 +87,6 @@ def train(experiment: Experiment, args: argparse.Namespace, runtime: RuntimeOpti
     """Train, evaluate, and return the results; torch is imported from here on."""
     from longtail.distributed import ranks
     from longtail.training.execute import Plan, execute
-    from longtail.training.method import member_seed
     from longtail_lcsl.method import METHOD
 
     place = ranks()
@@ -100,7 +99,7 @@ def train(experiment: Experiment, args: argparse.Namespace, runtime: RuntimeOpti
         data=data,
         build=lambda setting: METHOD.build(
             data,
-            lambda head, member=0: make_network(arch, data.num_classes, head, member_seed(args.seed, member)),
+            lambda head: make_network(arch, data.num_classes, head, args.seed),
             method_options(experiment, args),
             setting,
         ),
