@@ -20,7 +20,12 @@ def add_parser(commands: argparse._SubParsersAction[Parser]) -> None:
         "Training commands then run on --root OUT; their accuracy means nothing.",
     )
     fake.add_argument("--layout", required=True, metavar="LAYOUT", choices=LAYOUTS, help=", ".join(LAYOUTS))
-    fake.add_argument("--out", required=True, metavar="DIR", help="folder to write into, empty or new")
+    fake.add_argument(
+        "--out",
+        required=True,
+        metavar="DIR",
+        help="folder to write into, empty or new; for inat18-json other data sets may lie there",
+    )
     fake.add_argument("--seed", type=at_least(0), default=0, metavar="N", help="seed of the pictures (default: %(default)s)")
     for flag, text in (
         ("--num-classes", "classes"),

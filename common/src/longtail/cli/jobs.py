@@ -37,7 +37,7 @@ class Source:
     data: str = "digits"
     imbalance_factor: float = 0.01
     profile: str = "exp"
-    split_seed: int = 0
+    split_seed: int | None = 0
     image_size: int | None = None
 
     @property
@@ -120,7 +120,8 @@ def _cut(source: Source) -> list[str]:
         return []
     factor = f"if{source.imbalance_factor:g}" if source.profile != "balanced" else ""
     profile = source.profile if source.profile != "exp" else ""
-    return [factor, profile, f"split{source.split_seed}" if source.split_seed else ""]
+    split = "firsts" if source.split_seed is None else f"split{source.split_seed}" if source.split_seed else ""
+    return [factor, profile, split]
 
 
 def _not_default(options: Any, only: Collection[str] | None = None) -> list[str]:

@@ -26,6 +26,15 @@ class Parser(argparse.ArgumentParser):
         raise UserError(f"{message}\nsee {self.prog} --help")
 
 
+def split_seed(text: str) -> int | None:
+    """The type of an argument that is a split's seed, or `first` for a split without a draw, which is None."""
+    if text == "first":
+        return None
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"must be an integer of at least 0, or first, got {text!r}")
+    return int(text)
+
+
 _HOUSE_WORDS: dict[str, Callable[[str], Any]] = {
     "epochs": at_least(1),
     "batch_size": at_least(1),

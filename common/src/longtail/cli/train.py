@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from longtail.cli.output import console, percent, table
-from longtail.cli.parsing import Parser, add_options, read_options
+from longtail.cli.parsing import Parser, add_options, read_options, split_seed
 from longtail.training.options import at_least
 from longtail.training.registry import installed_methods
 from longtail.training.runtime import RuntimeOptions, add_runtime_options
@@ -99,7 +99,11 @@ def create_method_parser(method: Method) -> Parser:
     )
     group.add_argument("--profile", choices=PROFILES, default="exp", help="how class sizes fall (default: %(default)s)")
     group.add_argument(
-        "--split-seed", type=at_least(0), default=0, metavar="N", help="which images the classes keep (default: %(default)s)"
+        "--split-seed",
+        type=split_seed,
+        default=0,
+        metavar="N",
+        help="which images the classes keep: a seed to draw them with, or `first` for the first ones (default: %(default)s)",
     )
     group.add_argument(
         "--image-size", type=at_least(1), metavar="N", help="side in pixels that images in files are brought to (default: 224)"

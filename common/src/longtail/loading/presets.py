@@ -124,6 +124,11 @@ def _distortions() -> Augmentation:
 
 
 AUGMENTATIONS = ("standard", "strong", "policy", "distortions", "none")
+AUGMENTATIONS_IN_WORDS = (
+    "augmentation: crop and flip (standard); with AutoAugment, or RandAugment for images in files (policy); with distorted "
+    "colours (distortions); one of the latter two for each image (strong); none"
+)
+"""What a help text says of them."""
 
 _IN_FILES: dict[str, Callable[[int], Framed]] = {
     "strong": imagenet_strong,

@@ -12,7 +12,7 @@ from longtail.datasets.base import Indices, LongTailData
 from longtail.distributed import gather_rows
 from longtail.loading.base import Batch
 from longtail.loading.orders import ClassAware, ClassWeighted, Order, Shuffled
-from longtail.loading.presets import create_augmentation
+from longtail.loading.presets import AUGMENTATIONS, AUGMENTATIONS_IN_WORDS, create_augmentation
 from longtail.losses import LOSSES, DeferredReweighting, Loss, WeightedLoss, create_loss, effective_number_weights
 from longtail.training.devices import place
 from longtail.training.method import MakeBackbone, Setting
@@ -102,9 +102,7 @@ class ERMOptions:
     schedule: str = option(
         "step", "the LDAM family's steps, stretched to the epochs, or warm-up and cosine", choices=("step", "cosine")
     )
-    augmentation: str = option(
-        "standard", "augmentation: crop and flip, the strong recipe, or none", choices=("standard", "strong", "none")
-    )
+    augmentation: str = option("standard", AUGMENTATIONS_IN_WORDS, choices=AUGMENTATIONS)
     jitter: float = option(
         0.0, "strength of brightness, contrast and saturation jitter after crop and flip; papers take 0.4", type=between(0, 1)
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from longtail.datasets.base import LongTailData
 from longtail.loading.orders import Shuffled
-from longtail.loading.presets import AUGMENTATIONS, create_augmentation
+from longtail.loading.presets import AUGMENTATIONS, AUGMENTATIONS_IN_WORDS, create_augmentation
 from longtail.training.devices import place
 from longtail.training.method import MakeBackbone, Setting
 from longtail.training.options import at_least, between, option
@@ -27,12 +27,7 @@ class LCSLOptions:
     confidence: float = option(0.5, "least confidence of a label that the teacher gives", type=between(0))
     tau: float = option(1.0, "temperature of the teacher's confidence", type=between(0, least_excluded=True))
     normalise_teacher: bool = option(True, "give the rows of the teacher's classifier length 1")
-    augmentation: str = option(
-        "standard",
-        "augmentation: crop and flip, a policy (AutoAugment, or RandAugment for images in files), colour distortions, "
-        "one of the two for each image (strong), or none",
-        choices=AUGMENTATIONS,
-    )
+    augmentation: str = option("standard", AUGMENTATIONS_IN_WORDS, choices=AUGMENTATIONS)
     jitter: float = option(
         0.0,
         "strength of brightness, contrast and saturation jitter after crop and flip; the paper takes 0.4 for images in files",
