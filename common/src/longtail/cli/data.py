@@ -24,7 +24,7 @@ def add_parser(commands: argparse._SubParsersAction[Parser]) -> None:
         "--out",
         required=True,
         metavar="DIR",
-        help="folder to write into, empty or new; for inat18-json other data sets may lie there",
+        help="folder to write into, empty or new; inat18-json may share it",
     )
     fake.add_argument("--seed", type=at_least(0), default=0, metavar="N", help="seed of the pictures (default: %(default)s)")
     for flag, text in (
