@@ -119,7 +119,8 @@ class PaperLog(Listener):
         assert report.best_epoch is not None
         if report.is_best:
             arrow = "\t-----------> "
-            return f"{arrow}New best accuracy:{report.best:.5f}\n{arrow}Load new weights for the pseudo teacher\n"
+            loaded = f"{arrow}Load new weights for the pseudo teacher\n" if report.best else ""
+            return f"{arrow}New best accuracy:{report.best:.5f}\n{loaded}"
         since = report.clock.epoch - report.best_epoch
         return f"\tCurrent best accuracy:{report.best:.5f}\n\tCurrent count_epoch:{since:3d}\n"
 
