@@ -359,19 +359,22 @@ class _Trainer:
             superseded.unlink(missing_ok=True)
 
     def _results(self) -> dict[str, Any]:
+        known, predictors = self.progress.best_result, dict(self.recipe.final_predictors())
+        if known is None and self.progress.best_epoch is not None:
+            # best weights that another program left
+            known = self._judge({"predict": self.recipe.predict})["predict"]
         results = {
             "select": self.options.select,
             "metric": self.stage.metric,
-            "best": self.progress.best_result,
+            "best": known,
             "last": self.progress.last_result,
         }
-        predictors = self.recipe.final_predictors()
         return {**results, "final": self._judge(predictors)} if predictors else results
 
     def _judge(self, predictors: Mapping[str, Predict]) -> dict[str, Any]:
         """The test summaries of the best epoch's network, by what predicts with it."""
         backbone, epoch = self.recipe.backbone, self.progress.best_epoch
-        last = {name: value.clone() for name, value in backbone.state_dict().items()}
+        trained = {name: value.clone() for name, value in backbone.state_dict().items()}
         if epoch != self.progress.epoch - 1:
             best = self.run.best_checkpoint
             checkpoint.restore_network(on_first(lambda: checkpoint.read(best)), best, self.recipe)
@@ -379,7 +382,7 @@ class _Trainer:
         try:
             judged = {name: self._evaluate(self.judges.test, quiet=True, predict=each) for name, each in predictors.items()}
         finally:
-            backbone.load_state_dict(last)
+            backbone.load_state_dict(trained)
         return {name: {"epoch": epoch, **summary.to_dict()} for name, summary in judged.items()}
 
     def _finish(self, results: dict[str, Any]) -> None:
