@@ -373,12 +373,9 @@ class _Trainer:
 
     def _judge(self, predictors: Mapping[str, Predict]) -> dict[str, Any]:
         """The test summaries of the best epoch's network, by what predicts with it."""
-        backbone, epoch = self.recipe.backbone, self.progress.best_epoch
+        backbone, epoch, best = self.recipe.backbone, self.progress.best_epoch, self.run.best_checkpoint
         trained = {name: value.clone() for name, value in backbone.state_dict().items()}
-        if epoch != self.progress.epoch - 1:
-            best = self.run.best_checkpoint
-            checkpoint.restore_network(on_first(lambda: checkpoint.read(best)), best, self.recipe)
-        share_buffers(backbone)
+        checkpoint.restore_network(on_first(lambda: checkpoint.read(best)), best, self.recipe)
         try:
             judged = {name: self._evaluate(self.judges.test, quiet=True, predict=each) for name, each in predictors.items()}
         finally:
