@@ -1,0 +1,99 @@
+"""For the tests of the methods: running a paper's script as a person does, in a working folder with fake data."""
+
+from __future__ import annotations
+
+import os
+import runpy
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from unittest.mock import patch
+
+from longtail.datasets.fake import write_fake
+
+Ended = subprocess.CompletedProcess[str]
+"""How a command ended: its exit code and what it said."""
+
+
+class FakeData:
+    """Fake data sets where a paper's commands look for them, each written once.
+
+    Args:
+        new_folder: makes an empty folder.
+        roots: where each layout lies below the working folder.
+    """
+
+    def __init__(self, new_folder: Callable[[], Path], roots: Mapping[str, str]) -> None:
+        self._new_folder = new_folder
+        self._roots = roots
+        self._made: dict[tuple[object, ...], Path] = {}
+
+    def __call__(self, layout: str, **size: int) -> Path:
+        """The folder to put into a working folder; for sizes see `write_fake`."""
+        key = (layout, *sorted(size.items()))
+        if key not in self._made:
+            folder, root = self._new_folder(), Path(self._roots[layout])
+            write_fake(layout, folder / root, **size)
+            self._made[key] = folder / root.parts[0]
+        return self._made[key]
+
+
+def link_scripts(method: Path, folder: Path) -> Path:
+    """Make a folder look as if a method's own folder was entered, and return it."""
+    for script in method.glob("*.py"):
+        if script.name != "hatch_build.py":
+            (folder / script.name).symlink_to(script)
+    return folder
+
+
+def run_in_terminal(folder: Path, command: str, appended: str = "") -> Ended:
+    """Give a command to a shell, byte for byte; `python` is this interpreter.
+
+    Args:
+        folder: to run it in.
+        command: as it is printed.
+        appended: the content of `LONGTAIL_ADDOPTS`.
+    """
+    programs = folder / "bin"
+    programs.mkdir(exist_ok=True)
+    python = programs / "python"
+    python.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
+    python.chmod(0o755)
+    path = f"{programs}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    environment = {**os.environ, "PATH": path, "LONGTAIL_ADDOPTS": appended, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(["sh", "-c", command], cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+def run_here(folder: Path, captured: Callable[[], tuple[str, str]], command: str, appended: str = "") -> Ended:
+    """Run a command line in this process, which has torch imported already.
+
+    Args:
+        folder, command, appended: as for `run_in_terminal`.
+        captured: returns standard output and standard error since it was called last, such as pytest's `capfd.readouterr`.
+
+    Raises:
+        ValueError: it is not a command line of Python.
+    """
+    program, *words = shlex.split(command.replace("\\\n", ""))  # as a shell joins lines
+    if program != "python":
+        raise ValueError(f"a command line of Python begins with `python`, not {program!r}")
+    # several GPUs would start the test run anew on each of them
+    environment = {"LONGTAIL_ADDOPTS": appended, "CUDA_VISIBLE_DEVICES": ""}
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        with patch.dict(os.environ, environment), patch.object(sys, "argv", words):
+            code = _exit_code(words[0])
+    finally:
+        os.chdir(before)
+    return Ended(command, code, *captured())
+
+
+def _exit_code(script: str) -> int:
+    try:
+        runpy.run_path(script, run_name="__main__")
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    return 0
