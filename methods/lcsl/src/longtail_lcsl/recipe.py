@@ -15,7 +15,7 @@ from longtail.backbones import Backbone
 from longtail.datasets.base import Indices
 from longtail.distributed import gather_rows
 from longtail.loading.base import Batch
-from longtail.losses import CrossEntropy, mixed_loss
+from longtail.losses import CrossEntropy
 from longtail.losses.base import full_precision
 from longtail.metrics import Summary
 from longtail.training.recipe import Clock, Predict, Recipe, StepOutput
@@ -108,6 +108,7 @@ class LCSL(Recipe):
         """alpha L_mix + beta L_SL of the global batch; training accuracy is that of the images as they are."""
         mix = self.mixing(clock, batch.size)
         mixed = blended(batch.images, mix)
+        own_labels, selected = self.self_labels(mixed) if self._teaches else (None, None)
         # the student sees the clean images first: for training accuracy, and batch normalisation counts them too
         with torch.no_grad():
             clean_logits = self.backbone(batch.images)
@@ -116,14 +117,15 @@ class LCSL(Recipe):
         logits = gather_rows(self.backbone(mixed))
 
         # L_mix = mean of lambda CE(z, y_a) + (1 - lambda) CE(z, y_b)
-        labels = gather_rows(batch.labels)
-        mixup_loss = mixed_loss(self.loss, logits, labels, labels[mix.partners.to(labels.device)], mix.share)
+        labels, loss_of = gather_rows(batch.labels), self.loss.per_sample
+        other_labels = labels[mix.partners.to(labels.device)]
+        mixup_loss = (mix.share * loss_of(logits, labels) + (1 - mix.share) * loss_of(logits, other_labels)).mean()
         loss, own_loss, share = self.settings.alpha * mixup_loss, torch.zeros_like(mixup_loss), torch.zeros_like(mixup_loss)
-        if self._teaches:
+        if own_labels is not None and selected is not None:
             # L_SL = 1/B sum of m CE(z, y^), over all B images, not over those that m selects
-            own_labels, selected = map(gather_rows, self.self_labels(mixed))
-            own_loss = (selected * self.loss.per_sample(logits, own_labels)).sum() / len(labels)
-            loss, share = loss + self.settings.beta * own_loss, selected.mean()
+            chosen = gather_rows(selected)
+            own_loss = (chosen * loss_of(logits, gather_rows(own_labels))).mean()
+            loss, share = loss + self.settings.beta * own_loss, chosen.mean()
         parts = dict(zip(self.part_names, (mixup_loss.detach(), own_loss.detach(), share), strict=True))
         return StepOutput(loss, clean_logits, batch.labels, parts)
 
