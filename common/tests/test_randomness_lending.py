@@ -1,4 +1,4 @@
-"""Global generators that are lent come back as they were."""
+"""Global generators that are lent come back as they were; a generator like Python's own leaves them alone."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import random
 import numpy as np
 import pytest
 
-from longtail.randomness import lend_global_generators
+from longtail.randomness import lend_global_generators, python_generator
 
 
 def position():
@@ -46,3 +46,14 @@ def test_an_exception_leaves_nothing_behind():
     with pytest.raises(KeyError):
         fail()
     assert position() == before
+
+
+def test_pythons_generator_is_the_global_one_after_seeding():
+    for value in (0, 42):
+        with lend_global_generators() as seed:
+            seed(value)
+            expected = [random.random() for _ in range(3)]
+        before = position()
+        generator = python_generator(value)
+        assert [generator.random() for _ in range(3)] == expected
+        assert position() == before

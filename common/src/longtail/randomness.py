@@ -63,6 +63,14 @@ class Randomness:
         return torch.Generator(device=device).manual_seed(self.integer(stream, *key))
 
 
+def python_generator(seed: int) -> random.Random:
+    """A generator of Python's own kind, for splits that a paper drew from the global one after `random.seed(seed)`.
+
+    For nothing else: all other draws come from `Randomness`.
+    """
+    return random.Random(seed)
+
+
 @contextmanager
 def lend_global_generators() -> Iterator[Callable[[int], None]]:
     """Lends Python's and numpy's global generators to a library that draws from no others; afterwards they are as before.

@@ -111,6 +111,17 @@ def test_a_part_without_images_is_an_error(part, root):
         leave_out_unreadable(data)
 
 
+def test_meta_images_are_read_like_others_and_kept(root):
+    data = load(root)
+    meta = data.train.subset(np.arange(0, len(data.train), 2))
+    bad = meta.images.paths[1]
+    truncate(root / bad)
+    found = leave_out_unreadable(replace(data, meta=meta))
+    assert found.left_out == (bad,), "of the training and of the meta images, and told once"
+    assert found.meta.images.paths == meta.images.paths[:1] + meta.images.paths[2:]
+    assert bad not in found.train.images.paths
+
+
 def test_a_class_may_lose_its_test_images(root):
     data = load(root)
     for path, label in zip(data.test.images.paths, data.test.labels, strict=True):

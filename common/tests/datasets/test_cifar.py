@@ -14,7 +14,7 @@ import pytest
 from torchvision import datasets as vision
 
 from longtail.datasets import cifar
-from longtail.datasets.cifar import ARCHIVES, load_cifar
+from longtail.datasets.cifar import ARCHIVES, load_cifar, read_cifar
 from longtail.datasets.fake import MARKER, write_fake
 from longtail.datasets.pickles import write_pickle
 from longtail.datasets.splits import class_counts, ldam_subset
@@ -67,6 +67,11 @@ def test_images_and_labels_are_those_of_torchvisions_reader(name, request, monke
 
     train = oracle(str(root), train=True)
     labels = np.array(train.targets)
+    stored = read_cifar(name, root)
+    some = np.array([len(labels) - 1, 0, len(labels) // 2, 0])
+    for part, whole in ((stored.train, train), (stored.test, test)):
+        assert (part.labels.tolist(), len(part), list(part.class_names)) == (whole.targets, len(whole.data), test.classes)
+        np.testing.assert_array_equal(part.subset(some % len(part)).images.array, whole.data[some % len(part)])
     largest = int(np.bincount(labels).max())
     chosen = ldam_subset(labels, class_counts(len(test.classes), largest, 0.1), 3)
     np.testing.assert_array_equal(data.train.images.array, train.data[chosen])

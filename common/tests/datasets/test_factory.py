@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from longtail.datasets.base import ArrayImages, FileImages, ImageData, LongTailData
-from longtail.datasets.factory import DATASETS, IN_FILES, LONG_TAILED_BY_RULE, create_data, fingerprint
+from longtail.datasets.factory import DATASETS, IN_FILES, LONG_TAILED_BY_RULE, create_data, fingerprint, hold_out
 from longtail.datasets.fake import write_fake
 from longtail.errors import UserError
 
@@ -99,6 +99,16 @@ def test_holdout_divides_the_training_images():
     assert fingerprint(data) != fingerprint(other)
 
 
+def test_meta_images_stay_where_others_are_held_out():
+    digits = create_data("digits", imbalance_factor=0.1)
+    data = hold_out(replace(digits, meta=digits.test), 0.2, 3)
+    assert data.meta is digits.test
+    same = create_data("digits", imbalance_factor=0.1, holdout=0.2, holdout_seed=3)
+    assert fingerprint(replace(data, meta=None)) == fingerprint(same)
+    assert hold_out(data, 0.5) is data, "it has held out images already"
+    assert hold_out(digits, None) is digits
+
+
 def tiny() -> LongTailData:
     array = np.arange(2 * 3 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3, 3)
     part = ImageData(ArrayImages(array), np.array([0, 1]), ("a", "b"))
@@ -117,6 +127,9 @@ def test_fingerprint_sees_every_change():
     variants = [
         data,
         replace(data, val=data.train),
+        replace(data, meta=data.train),
+        replace(data, meta=data.train.subset([0])),
+        replace(data, val=data.train, meta=data.train),
         replace(data, test=data.test.subset([1, 0])),
         replace(data, train=data.train.subset([0])),
         replace(data, train=replace(data.train, images=ArrayImages(brighter))),
@@ -129,6 +142,12 @@ def test_fingerprint_sees_every_change():
     ]
     assert len({fingerprint(variant) for variant in variants}) == len(variants)
     assert fingerprint(replace(data, name="other")) == fingerprint(data)
+
+
+def test_fingerprints_without_meta_images_are_those_of_older_runs():
+    data, digits = tiny(), create_data("digits")
+    found = [fingerprint(each) for each in (data, replace(data, val=data.train), digits, hold_out(digits, 0.2))]
+    assert found == ["cf2e95ace02381f3", "fc2869c00e847717", "b34acc8c8426ded5", "be20702204854467"]
 
 
 def test_fingerprint_ignores_how_an_array_lies_in_memory():

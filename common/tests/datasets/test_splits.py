@@ -4,11 +4,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from longtail.datasets.splits import (
-    _draw_subset,
     class_counts,
     first_of_each_class,
     ldam_subset,
     long_tailed_subset,
+    shuffled_subset,
     stratified_holdout,
 )
 from longtail.errors import UserError
@@ -124,6 +124,14 @@ def test_the_class_left_without_images_is_named():
         class_counts(10, 100, 0.001)
 
 
+def test_the_largest_class_may_be_a_fraction_before_truncation():
+    assert class_counts(3, 7.5, 0.2).tolist() == [7, 3, 1]
+    assert class_counts(3, 7.5, 0.2, "step").tolist() == [7, 1, 1]
+    assert class_counts(3, 7.5, 1, "balanced").tolist() == class_counts(1, 7.5, 1).tolist() * 3 == [7, 7, 7]
+    with pytest.raises(UserError, match=r"class 2 would get no image: the largest class has 7.5, .* above 0\.133"):
+        class_counts(3, 7.5, 0.1)
+
+
 def test_unknown_profile_lists_the_valid_ones():
     with pytest.raises(UserError, match="'linear'; choose one of exp, step, balanced"):
         class_counts(10, 100, 0.1, "linear")
@@ -138,8 +146,18 @@ def test_selection_is_the_published_one():
 
     # CMO's original goes on drawing from this generator.
     state = np.random.RandomState(0)
-    assert _draw_subset(labels, counts, state).tolist() == expected
+    assert shuffled_subset(labels, counts, state.shuffle).tolist() == expected
     np.testing.assert_allclose(state.rand(3), [0.3373961604, 0.6481718721, 0.3682415398], rtol=0, atol=1e-10)
+
+
+def test_any_generator_may_shuffle():
+    labels = np.array([2, 0, 1, 1, 2, 0, 0, 2, 1, 0], dtype=np.int64)
+
+    def backwards(members):
+        members[:] = members[::-1].copy()
+
+    assert shuffled_subset(labels, np.array([2, 0, 3]), backwards).tolist() == [9, 6, 7, 4, 0]
+    assert shuffled_subset(labels, np.array([1, 1]), backwards).tolist() == [9, 8], "other labels belong to no class"
 
 
 def test_the_first_of_each_class_in_data_set_order():

@@ -127,6 +127,8 @@ class LongTailData:
         image_size: side in pixels that the network sees.
         mean, std: per-channel normalisation of images scaled to [0, 1].
         left_out: files that were left out because they cannot be read (`--on-bad-image skip`).
+        meta: a small training set with as many images of each class, which a method tunes something else on than the network,
+            or None. Whether its images are in `train` as well is the data set's affair; it is never evaluated on.
     """
 
     name: str
@@ -137,6 +139,7 @@ class LongTailData:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     left_out: tuple[str, ...] = ()
+    meta: ImageData | None = None
 
     @property
     def num_classes(self) -> int:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import logging
 import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -107,26 +107,43 @@ def load_cifar(
     Raises:
         UserError: for missing, damaged or altered files and for impossible splits.
     """
-    archive = ARCHIVES[name]
-    folder = _find(name, archive, Path(root).expanduser(), download)
-    checksums = _Checksums.of(folder, archive)
-    names = tuple(checksums.read(folder / next(iter(archive.meta)))[archive.names_key])
-    train = _Part.read(folder, list(archive.train), archive.labels_key, checksums)
-    test = _Part.read(folder, list(archive.test), archive.labels_key, checksums)
-    if checksums.fake_files:
-        logger.warning("%s: generated fake data, not %s", folder, archive.title)
-
-    largest = int(np.bincount(train.labels, minlength=len(names)).max())
-    counts = class_counts(len(names), largest, imbalance_factor, profile)
+    stored = read_cifar(name, root, download=download)
+    counts = class_counts(stored.train.num_classes, int(stored.train.class_counts.max()), imbalance_factor, profile)
     return LongTailData(
         name=name,
-        train=train.images(long_tailed_subset(train.labels, counts, split_seed), names),
+        train=stored.train.subset(long_tailed_subset(stored.train.labels, counts, split_seed)),
         val=None,
-        test=test.images(np.arange(len(test.labels)), names),
+        test=stored.test.subset(np.arange(len(stored.test))),
         image_size=32,
         mean=MEAN,
         std=STD,
     )
+
+
+class Cifar(NamedTuple):
+    """A whole CIFAR in the order of its files, the images as they are stored: a `subset` of a part has `ArrayImages`."""
+
+    train: ImageData
+    test: ImageData
+
+
+def read_cifar(name: str, root: str | Path, *, download: bool = True) -> Cifar:
+    """The whole published training and test set, from which only the images of a subset are ever copied.
+
+    Args:
+        name, root, download: see `load_cifar`.
+
+    Raises:
+        UserError: for missing, damaged or altered files.
+    """
+    archive = ARCHIVES[name]
+    folder = _find(name, archive, Path(root).expanduser(), download)
+    checksums = _Checksums.of(folder, archive)
+    names = tuple(checksums.read(folder / next(iter(archive.meta)))[archive.names_key])
+    train, test = (_read_part(folder, files, archive.labels_key, names, checksums) for files in (archive.train, archive.test))
+    if checksums.fake_files:
+        logger.warning("%s: generated fake data, not %s", folder, archive.title)
+    return Cifar(train, test)
 
 
 def _find(name: str, archive: Archive, root: Path, download: bool) -> Path:
@@ -231,33 +248,43 @@ def _md5(path: Path) -> str:
     return digest.hexdigest()
 
 
+def _read_part(
+    folder: Path, files: Iterable[str], labels_key: str, class_names: tuple[str, ...], checksums: _Checksums
+) -> ImageData:
+    rows, labels = [], []
+    for file in files:
+        content = checksums.read(folder / file)
+        try:
+            data, of_data = content["data"], np.asarray(content[labels_key], dtype=np.int64)
+        except (KeyError, ValueError, TypeError) as error:
+            raise UserError(f"{folder / file} is not a CIFAR archive: no images or labels in it") from error
+        if not isinstance(data, np.ndarray) or data.shape != (len(of_data), 3 * 32 * 32):
+            raise UserError(f"{folder / file} is not a CIFAR archive: images and labels do not fit together")
+        rows.append(data)
+        labels.append(of_data)
+    return ImageData(StoredImages(tuple(rows)), np.concatenate(labels), class_names)
+
+
 @dataclass(frozen=True)
-class _Part:
-    """The images of some batch files as they are stored, one row of 3 x 32 x 32 bytes each; only images wanted are copied."""
+class StoredImages:
+    """Images as CIFAR's files hold them; only those that are taken are copied.
 
-    rows: list[ByteArray]
-    labels: Indices
+    Args:
+        rows: of each file, uint8, shape (N, 3 * 32 * 32): an image a row, channel by channel.
+    """
 
-    @classmethod
-    def read(cls, folder: Path, files: Sequence[str], labels_key: str, checksums: _Checksums) -> _Part:
-        rows, labels = [], []
-        for file in files:
-            content = checksums.read(folder / file)
-            try:
-                data, of_data = content["data"], np.asarray(content[labels_key], dtype=np.int64)
-            except (KeyError, ValueError, TypeError) as error:
-                raise UserError(f"{folder / file} is not a CIFAR archive: no images or labels in it") from error
-            if not isinstance(data, np.ndarray) or data.shape != (len(of_data), 3 * 32 * 32):
-                raise UserError(f"{folder / file} is not a CIFAR archive: images and labels do not fit together")
-            rows.append(data)
-            labels.append(of_data)
-        return cls(rows, np.concatenate(labels))
+    rows: tuple[ByteArray, ...]
 
-    def images(self, indices: Indices, class_names: tuple[str, ...]) -> ImageData:
+    def __len__(self) -> int:
+        """Number of images, over all files."""
+        return sum(map(len, self.rows))
+
+    def take(self, indices: Indices) -> ArrayImages:
+        """The images at `indices`, in that order."""
         chosen = np.empty((len(indices), 32, 32, 3), dtype=np.uint8)
         first = 0
         for rows in self.rows:
             here = (indices >= first) & (indices < first + len(rows))
             chosen[here] = rows[indices[here] - first].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
             first += len(rows)
-        return ImageData(ArrayImages(chosen), self.labels[indices], class_names)
+        return ArrayImages(chosen)

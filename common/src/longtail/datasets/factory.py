@@ -81,9 +81,23 @@ def create_data(
         data = load_cifar(
             name, root, imbalance_factor=imbalance_factor, profile=profile, split_seed=split_seed, download=download
         )
-    if holdout is None or data.val is not None:
+    return hold_out(data, holdout, holdout_seed)
+
+
+def hold_out(data: LongTailData, fraction: float | None, seed: int = 0) -> LongTailData:
+    """The data set with a part of each training class as `val`, if it has no `val` yet.
+
+    Args:
+        data: the data set.
+        fraction: part of each class, see `splits.stratified_holdout`; None holds nothing out.
+        seed: which images are held out.
+
+    Raises:
+        UserError: for a fraction outside (0, 1), or where no class has two images.
+    """
+    if fraction is None or data.val is not None:
         return data
-    kept, held_out = stratified_holdout(data.train.labels, holdout, holdout_seed)
+    kept, held_out = stratified_holdout(data.train.labels, fraction, seed)
     return replace(data, train=data.train.subset(kept), val=data.train.subset(held_out))
 
 
@@ -111,7 +125,10 @@ def fingerprint(data: LongTailData) -> str:
     Images in memory count by their pixels, images in files by their paths. Same on every machine.
     """
     digest = hashlib.blake2b(digest_size=8)
-    for part in (data.train, data.val, data.test):
+    parts = [data.train, data.val, data.test]
+    if data.meta is not None:  # its absence leaves no mark, or every older fingerprint would change
+        parts.append(data.meta)
+    for part in parts:
         digest.update(b"-" if part is None else b"+")
         for piece in () if part is None else _pieces(part):
             digest.update(piece)

@@ -42,7 +42,7 @@ def leave_out_unreadable(data: LongTailData, *, threads: int | None = None) -> L
     Raises:
         UserError: a class would lose all of its training images, or a part all of its images.
     """
-    parts = {name: part for name in ("train", "val", "test") if (part := getattr(data, name)) is not None}
+    parts = {name: part for name in ("train", "val", "test", "meta") if (part := getattr(data, name)) is not None}
     files = list(dict.fromkeys(file for part in parts.values() for file in _files(part)))
     if not files:
         return data
@@ -56,7 +56,8 @@ def leave_out_unreadable(data: LongTailData, *, threads: int | None = None) -> L
     more = "; ..." if len(reasons) > _EXAMPLES else ""
     logger.warning("left out %d of %d images, which cannot be read: %s%s", len(reasons), len(files), examples, more)
     left_out = data.left_out + tuple(file.path for file in reasons)
-    return replace(data, train=kept["train"], val=kept.get("val"), test=kept["test"], left_out=left_out)
+    val, meta = kept.get("val"), kept.get("meta")
+    return replace(data, train=kept["train"], val=val, test=kept["test"], meta=meta, left_out=left_out)
 
 
 def _readable(name: str, part: ImageData, reasons: Mapping[_File, str]) -> ImageData:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from longtail.datasets.base import Indices
@@ -11,12 +13,12 @@ from longtail.randomness import Randomness
 PROFILES = ("exp", "step", "balanced")
 
 
-def class_counts(num_classes: int, max_count: int, imbalance_factor: float, profile: str = "exp") -> Indices:
+def class_counts(num_classes: int, max_count: float, imbalance_factor: float, profile: str = "exp") -> Indices:
     """Images per class of a long-tailed training set, int64, shape (num_classes,).
 
     Args:
         num_classes: number of classes C; class 0 is the largest.
-        max_count: images of the largest class.
+        max_count: images of the largest class, before truncation.
         imbalance_factor: smallest class / largest class, in (0, 1]; `balanced` does not use it.
         profile: `exp`, max_count * factor^(c / (C - 1)) truncated (Cao et al., NeurIPS 2019, "Learning Imbalanced Datasets with
             Label-Distribution-Aware Margin Loss"); `step`, the first C // 2 classes whole and the others max_count * factor
@@ -26,7 +28,7 @@ def class_counts(num_classes: int, max_count: int, imbalance_factor: float, prof
         UserError: for an unknown profile, a factor outside (0, 1], or a class that would be left without images.
     """
     if num_classes < 1 or max_count < 1:
-        raise ValueError(f"a split needs at least one class and one image, got {num_classes} classes and {max_count} images")
+        raise ValueError(f"a split needs at least one class and one image, got {num_classes} classes and {max_count:g} images")
     if profile not in PROFILES:
         raise UserError(f"unknown imbalance profile {profile!r}; choose one of {', '.join(PROFILES)}")
     if not 0 < imbalance_factor <= 1:
@@ -37,19 +39,19 @@ def class_counts(num_classes: int, max_count: int, imbalance_factor: float, prof
     counts = [_count(c, num_classes, max_count, imbalance_factor, profile) for c in range(num_classes)]
     if 0 in counts:
         raise UserError(
-            f"class {counts.index(0)} would get no image: the largest class has {max_count}, and imbalance factor "
+            f"class {counts.index(0)} would get no image: the largest class has {max_count:g}, and imbalance factor "
             f"{imbalance_factor:g} leaves less than one; use a factor above {1 / max_count:.3g}"
         )
     return np.array(counts, dtype=np.int64)
 
 
-def _count(c: int, num_classes: int, max_count: int, imbalance_factor: float, profile: str) -> int:
+def _count(c: int, num_classes: int, max_count: float, imbalance_factor: float, profile: str) -> int:
     # Python floats and this order of operations: the truncation decides by the last bit (5000 * 0.01^(9/9) must give 50).
     if profile == "exp" and num_classes > 1:
         return int(max_count * imbalance_factor ** (c / (num_classes - 1)))
     if profile == "step" and c >= num_classes // 2:
         return int(max_count * imbalance_factor)
-    return max_count
+    return int(max_count)
 
 
 def long_tailed_subset(labels: Indices, counts: Indices, split_seed: int | None) -> Indices:
@@ -89,13 +91,23 @@ def ldam_subset(labels: Indices, counts: Indices, rand_number: int) -> Indices:
     """
     if not 0 <= rand_number < 2**32:
         raise UserError(f"split seed {rand_number} is outside [0, 2**32)")
-    return _draw_subset(labels, counts, np.random.RandomState(rand_number))
+    return shuffled_subset(labels, counts, np.random.RandomState(rand_number).shuffle)
 
 
-def _draw_subset(labels: Indices, counts: Indices, state: np.random.RandomState) -> Indices:
+def shuffled_subset(labels: Indices, counts: Indices, shuffle: Callable[[Indices], None]) -> Indices:
+    """Indices of a subset: classes in ascending order, of each the first `counts[c]` of its ascending indices once shuffled.
+
+    Args:
+        labels: int64, shape (N,).
+        counts: images to keep per class, int64, shape (C,).
+        shuffle: puts an array in another order, in place; called once a class.
+
+    Raises:
+        ValueError: for a class that has fewer images than it should keep.
+    """
     members = _members(labels, counts)
     for of_class in members:
-        state.shuffle(of_class)
+        shuffle(of_class)
     return _first(members, counts)
 
 
