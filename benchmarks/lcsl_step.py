@@ -39,11 +39,12 @@ from longtail.datasets.splits import class_counts
 from longtail.loading.base import Batch
 from longtail.randomness import Randomness
 from longtail.training.devices import autocast, choose_device, in_memory_format, make_exact, place
+from longtail.training.mixup import Mixing
 from longtail.training.options import at_least
 from longtail.training.recipe import Clock
 from longtail.training.runtime import RuntimeOptions
 from longtail.training.stage import create_sgd
-from longtail_lcsl.mixing import Mixing, draw_mix, mix_at
+from longtail_lcsl.mixing import draw_mix, mix_at
 from longtail_lcsl.recipe import LCSL, SelfLabelling, minority_classes
 
 CLASSES = 100

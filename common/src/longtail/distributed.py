@@ -157,6 +157,11 @@ _STAND_INS = 2
 """Images that an empty slice is replaced with: batch normalisation of one value is an error."""
 
 
+def stand_ins(images: Tensor) -> Tensor:
+    """The images, shape (B, 3, H, W), or where there are none some black ones, whose outputs are to be dropped."""
+    return images if len(images) else images.new_zeros((_STAND_INS, *images.shape[1:]))
+
+
 def accept_empty_slices(network: nn.Module) -> None:
     """Let a network be trained on a slice of no images, which a rank gets where a last batch is smaller than their number.
 
@@ -173,7 +178,7 @@ def accept_empty_slices(network: nn.Module) -> None:
         nonlocal stood_in
         images, *others = arguments
         stood_in = not len(images)
-        return (images.new_zeros((_STAND_INS, *images.shape[1:])), *others) if stood_in else arguments
+        return stand_ins(images), *others
 
     def drop(_: nn.Module, __: tuple[Any, ...], output: Tensor) -> Tensor:
         return output[:0] if stood_in else output

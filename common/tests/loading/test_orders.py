@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from longtail.errors import UserError
-from longtail.loading.orders import ClassAware, ClassWeighted, Order, Sequential, Shuffled
+from longtail.loading.orders import ClassAware, ClassWeighted, FreshBatches, Order, Sequential, Shuffled
 from longtail.randomness import Randomness
 
 # eight, four and two samples of three classes
@@ -20,6 +20,7 @@ ORDERS = {
     "sequential": lambda _: Sequential(len(LABELS)),
     "shuffled": lambda randomness: Shuffled(len(LABELS), randomness),
     "class-weighted": lambda randomness: ClassWeighted(LABELS, COUNTS, 1.0, randomness),
+    "fresh batches": lambda randomness: FreshBatches(len(LABELS), 5, 3, randomness),
     "class-aware": lambda randomness: ClassAware(LABELS, randomness),
     "class-aware, three at a time": lambda randomness: ClassAware(LABELS, randomness, samples_per_class=3),
 }
@@ -126,3 +127,25 @@ def test_class_aware_shows_the_largest_class_once():
 def test_class_aware_needs_a_group():
     with pytest.raises(ValueError, match="at least 1"):
         ClassAware(LABELS, Randomness(0), samples_per_class=0)
+
+
+@given(n=st.integers(1, 40), steps=st.integers(0, 6), data=st.data())
+@few
+def test_each_fresh_batch_shows_a_sample_at_most_once(n, steps, data):
+    size = data.draw(st.integers(1, n))
+    order = FreshBatches(n, size, steps, Randomness(2))
+    assert len(order) == steps * size
+    batches = order(4).reshape(steps, size)
+    assert all(len(set(batch)) == size and set(batch) <= set(range(n)) for batch in batches.tolist())
+
+
+def test_fresh_batches_differ_and_favour_no_sample():
+    batches = FreshBatches(10, 4, 2000, Randomness(2))(0).reshape(2000, 4)
+    assert len({tuple(batch) for batch in batches.tolist()}) > 1500
+    # 800 of each are expected, with a standard deviation of 22
+    assert np.abs(np.bincount(batches.ravel(), minlength=10) - 800).max() < 100
+
+
+def test_a_fresh_batch_cannot_exceed_the_data():
+    with pytest.raises(ValueError, match="between 1 and all 3 samples, got 4"):
+        FreshBatches(3, 4, 1, Randomness(0))

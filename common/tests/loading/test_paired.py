@@ -67,6 +67,13 @@ def test_a_partner_is_cut_to_its_batch():
         assert len(partner.images) == len(partner.labels) == len(partner.indices) == partner.size == size
 
 
+def test_a_whole_partner_stays_as_it_is():
+    pair = Paired(make_pair(lambda *_: True)._main, Recorder(), lambda *_: True, whole=True)
+    assert [(batch.size, batch.partner.size, len(batch.partner.images)) for batch in pair.epoch(0)] == [(8, 8, 8)] * 3 + [
+        (6, 8, 8)
+    ]
+
+
 def test_a_partner_does_not_depend_on_who_else_has_one():
     everywhere = list(make_pair(lambda *_: True).epoch(1))
     somewhere = list(make_pair(lambda _, step: step in (1, 2)).epoch(1))

@@ -1,6 +1,6 @@
 """Networks: one factory, the parameter names of the published checkpoints, and heads."""
 
-from longtail.backbones.base import Backbone
+from longtail.backbones.base import Backbone, linear_classifier
 from longtail.backbones.cifar_resnet import CifarResNet
 from longtail.backbones.factory import BACKBONES, CIFAR_BACKBONES, IMAGENET_BACKBONES, create_backbone
 from longtail.backbones.heads import HEADS, CosineLinear, create_head
@@ -18,5 +18,6 @@ __all__ = [
     "ProjectionResNet",
     "create_backbone",
     "create_head",
+    "linear_classifier",
     "load_backbone_weights",
 ]

@@ -29,3 +29,14 @@ class Backbone(nn.Module, ABC):
         """Logits, shape (B, C), of images of shape (B, 3, H, W)."""
         logits: Tensor = self.classifier(self.features(images))
         return logits
+
+
+def linear_classifier(network: Backbone) -> nn.Linear:
+    """The network's classifier.
+
+    Raises:
+        ValueError: it is not linear.
+    """
+    if not isinstance(network.classifier, nn.Linear):
+        raise ValueError(f"a linear classifier is needed, this one is {type(network.classifier).__name__}")
+    return network.classifier

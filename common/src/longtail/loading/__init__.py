@@ -3,7 +3,7 @@
 from longtail.loading.base import Batch, Loader, RandomAccessLoader
 from longtail.loading.factory import create_loader
 from longtail.loading.framing import CentreCrop, Framed
-from longtail.loading.orders import ClassAware, ClassWeighted, Order, Sequential, Shuffled
+from longtail.loading.orders import ClassAware, ClassWeighted, FreshBatches, Order, Sequential, Shuffled
 from longtail.loading.paired import Paired
 from longtail.loading.presets import cifar_standard, cifar_strong
 
@@ -13,6 +13,7 @@ __all__ = [
     "ClassAware",
     "ClassWeighted",
     "Framed",
+    "FreshBatches",
     "Loader",
     "Order",
     "Paired",

@@ -66,6 +66,40 @@ class Shuffled:
         return self._randomness.generator(self._stream, epoch).permutation(self._n).astype(np.int64)
 
 
+class FreshBatches:
+    """A new uniform choice of samples for every batch, without replacement within a batch.
+
+    Load it with batches of `batch_size`, for which it has an epoch of exactly `steps`.
+
+    Args:
+        n: samples of the data set.
+        batch_size: samples of a batch, at most n.
+        steps: batches of one epoch.
+        randomness: the run's source of randomness.
+        stream: the name under which the choices are drawn.
+    """
+
+    def __init__(
+        self, n: int, batch_size: int, steps: int, randomness: Randomness, stream: str = "order-fresh-batches"
+    ) -> None:
+        if not 1 <= batch_size <= n:
+            raise ValueError(f"a batch takes between 1 and all {n} samples, got {batch_size}")
+        self._n = n
+        self._batch_size = batch_size
+        self._steps = steps
+        self._randomness = randomness
+        self._stream = stream
+
+    def __len__(self) -> int:
+        return self._steps * self._batch_size
+
+    def __call__(self, epoch: int) -> Indices:
+        """The choices of one epoch's batches, one after another."""
+        rng = self._randomness.generator(self._stream, epoch)
+        choices = [rng.choice(self._n, self._batch_size, replace=False) for _ in range(self._steps)]
+        return np.concatenate(choices).astype(np.int64) if choices else np.empty(0, dtype=np.int64)
+
+
 class ClassWeighted:
     """As many draws with replacement as there are samples, each sample weighted by its class (the foreground order of CMO).
 

@@ -14,17 +14,21 @@ class Paired:
 
     Args:
         main: decides the number of steps.
-        partner: has at least as many steps, and batches at least as large.
+        partner: has at least as many steps, and unless it is `whole` batches at least as large.
         needed: whether a batch gets a partner, a pure function of (epoch, step); called for all steps of an epoch at its
             beginning.
+        whole: leave the partner's batches as they are; otherwise they are cut to the size of those that they go with.
     """
 
-    def __init__(self, main: Loader, partner: RandomAccessLoader, needed: Callable[[int, int], bool]) -> None:
+    def __init__(
+        self, main: Loader, partner: RandomAccessLoader, needed: Callable[[int, int], bool], *, whole: bool = False
+    ) -> None:
         if partner.steps < main.steps:
             raise ValueError(f"the partner has {partner.steps} steps, fewer than the {main.steps} of the loader it goes with")
         self._main = main
         self._partner = partner
         self._needed = needed
+        self._whole = whole
 
     @property
     def steps(self) -> int:
@@ -36,7 +40,10 @@ class Paired:
         wanted = [self._needed(epoch, step) for step in range(first_step, self.steps)]
         partners = self._partner.batches(epoch, [step for step, yes in enumerate(wanted, start=first_step) if yes])
         for batch, yes in zip(self._main.epoch(epoch, first_step), wanted, strict=True):
-            yield batch._replace(partner=_cut(next(partners), batch)) if yes else batch
+            yield batch._replace(partner=self._fitted(next(partners), batch)) if yes else batch
+
+    def _fitted(self, partner: Batch, batch: Batch) -> Batch:
+        return partner if self._whole else _cut(partner, batch)
 
 
 def _cut(partner: Batch, batch: Batch) -> Batch:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from longtail.backbones import Backbone
+from longtail.backbones import Backbone, linear_classifier
 
 TINY = 1e-12
 """Shortest length that a row is divided by; a row of zeros stays zeros."""
@@ -22,14 +22,3 @@ def normalise_classifier(network: Backbone) -> None:
     """Give the rows of the network's classifier length 1, in place; biases stay."""
     weight = linear_classifier(network).weight
     weight.copy_(tau_normalised(weight, 1.0))
-
-
-def linear_classifier(network: Backbone) -> nn.Linear:
-    """The network's classifier.
-
-    Raises:
-        ValueError: it is not linear.
-    """
-    if not isinstance(network.classifier, nn.Linear):
-        raise ValueError(f"a linear classifier is needed, this one is {type(network.classifier).__name__}")
-    return network.classifier

@@ -11,16 +11,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from longtail.backbones import Backbone
+from longtail.backbones import Backbone, linear_classifier
 from longtail.datasets.base import Indices
 from longtail.distributed import gather_rows
 from longtail.loading.base import Batch
 from longtail.losses import CrossEntropy
 from longtail.losses.base import full_precision
 from longtail.metrics import Summary
+from longtail.training.mixup import Mixing, blended
 from longtail.training.recipe import Clock, Predict, Recipe, StepOutput
-from longtail_lcsl.classifier import linear_classifier, normalise_classifier, tau_normalised
-from longtail_lcsl.mixing import Mixing, blended, mix_at
+from longtail_lcsl.classifier import normalise_classifier, tau_normalised
+from longtail_lcsl.mixing import mix_at
 
 FINAL_TAU = 1.9
 """The power of the classifier's row lengths in the final evaluation."""
