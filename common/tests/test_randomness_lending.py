@@ -1,4 +1,4 @@
-"""Global generators that are lent come back as they were; a generator like Python's own leaves them alone."""
+"""Global generators that are lent come back as they were; shuffling as Python does leaves them alone."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import random
 import numpy as np
 import pytest
 
-from longtail.randomness import lend_global_generators, python_generator
+from longtail.randomness import lend_global_generators, python_shuffle
 
 
 def position():
@@ -48,12 +48,16 @@ def test_an_exception_leaves_nothing_behind():
     assert position() == before
 
 
-def test_pythons_generator_is_the_global_one_after_seeding():
+def test_arrays_are_shuffled_as_python_shuffles_lists():
     for value in (0, 42):
+        lists, arrays = [list(range(size)) for size in (9, 1, 0, 30)], [np.arange(size) for size in (9, 1, 0, 30)]
         with lend_global_generators() as seed:
             seed(value)
-            expected = [random.random() for _ in range(3)]
+            for items in lists:
+                random.shuffle(items)
         before = position()
-        generator = python_generator(value)
-        assert [generator.random() for _ in range(3)] == expected
+        shuffle = python_shuffle(value)
+        for array in arrays:
+            shuffle(array)
+        assert [array.tolist() for array in arrays] == lists
         assert position() == before

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 if TYPE_CHECKING:
     import torch
@@ -63,12 +64,19 @@ class Randomness:
         return torch.Generator(device=device).manual_seed(self.integer(stream, *key))
 
 
-def python_generator(seed: int) -> random.Random:
-    """A generator of Python's own kind, for splits that a paper drew from the global one after `random.seed(seed)`.
+def python_shuffle(seed: int) -> Callable[[npt.NDArray[np.int64]], None]:
+    """What `random.shuffle` does to arrays, call after call, once `random.seed(seed)` was called; for published splits only.
 
-    For nothing else: all other draws come from `Randomness`.
+    Python's global generator stays untouched. All other draws come from `Randomness`.
     """
-    return random.Random(seed)
+    generator = random.Random(seed)
+
+    def shuffle(array: npt.NDArray[np.int64]) -> None:
+        items = array.tolist()
+        generator.shuffle(items)
+        array[:] = items
+
+    return shuffle
 
 
 @contextmanager
