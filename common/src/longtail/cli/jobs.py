@@ -12,7 +12,6 @@ from typing import Any
 from longtail.backbones import create_backbone
 from longtail.datasets.base import LongTailData
 from longtail.datasets.factory import LONG_TAILED_BY_RULE, create_data
-from longtail.errors import UserError
 from longtail.metrics import ShotThresholds
 from longtail.training.execute import Plan, execute
 from longtail.training.method import Method
@@ -149,10 +148,7 @@ def _file_name(parts: Sequence[str]) -> str:
 
 class _Continued(Run):
     def can_continue(self) -> bool:
-        try:
-            return super().can_continue()
-        except UserError:
-            return False
+        return self.is_there()
 
 
 def continue_or_begin(folder: Path, name: str, identity: Mapping[str, Any]) -> Run:  # noqa: ARG001 - the name is for `open_run`

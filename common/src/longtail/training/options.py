@@ -41,3 +41,11 @@ def between(least: float, most: float = math.inf, *, least_excluded: bool = Fals
 
     convert.__name__ = "number"
     return convert
+
+
+def truth(text: str) -> bool:
+    """The type of an argument that says true or false; `bool` itself takes any text for true."""
+    words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+    if text.lower() not in words:
+        raise argparse.ArgumentTypeError(f"must be True or False, got {text!r}")
+    return words[text.lower()]

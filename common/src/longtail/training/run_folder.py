@@ -85,6 +85,10 @@ class Run:
         """Whether a checkpoint lies among those of this run."""
         return self.checkpoint_dir.resolve() in checkpoint.resolve().parents
 
+    def is_there(self) -> bool:
+        """Whether the folder holds an earlier execution of this very run, with a checkpoint."""
+        return self.last_checkpoint.is_file() and self._earlier_identity() in (None, self.identity)
+
     def can_continue(self) -> bool:
         """Whether an earlier execution of this very run left a checkpoint.
 
@@ -93,13 +97,16 @@ class Run:
         """
         if not self.last_checkpoint.is_file():
             return False
-        record = self.log_dir / RUN_JSON
-        earlier = read_json(record).get("identity") if record.is_file() else None
+        earlier = self._earlier_identity()
         if earlier is not None and earlier != self.identity:
             differing = sorted(key for key in {*earlier, *self.identity} if earlier.get(key) != self.identity.get(key))
             shown = ", ".join(f"{key} was {earlier.get(key)!r} and is {self.identity.get(key)!r}" for key in differing[:3])
             raise UserError(f"{self.log_dir} holds a run with other options ({shown}); give those, or leave out --resume-auto")
         return True
+
+    def _earlier_identity(self) -> dict[str, Any] | None:
+        record = self.log_dir / RUN_JSON
+        return read_json(record).get("identity") if record.is_file() else None
 
     def begin(self, *, keep_logs: Mapping[str, int] | None, details: Mapping[str, Any]) -> list[Path]:
         """Make the folders and write `run.json`; a new run moves what an earlier one left to a numbered folder beside it.

@@ -1,0 +1,209 @@
+"""`cifar_train.py`: DPA-EI on CIFAR-10-LT and CIFAR-100-LT."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+import time
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from longtail.errors import UserError
+from longtail.training.commands import run_command
+from longtail.training.launch import relaunch, speaks
+from longtail.training.runtime import RuntimeOptions
+from longtail_dpa_ei.flags import DATASETS, ROOTS, create_cifar_parser
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from longtail.backbones import Backbone
+    from longtail.datasets.base import LongTailData
+    from longtail.training.reports import Listener
+    from longtail.training.run_folder import Run
+    from longtail_dpa_ei.method import DPAEIOptions
+
+
+def console() -> None:
+    """Run as a script."""
+    run_command(main)
+
+
+def main(argv: list[str]) -> int | None:
+    """Train as the command line says; the exit code, where other processes did it."""
+    args = create_cifar_parser().parse_args(argv)
+    check(args)
+    if args.no_cuda and args.device == "auto":
+        args.device = "cpu"
+    code = relaunch(args.gpu, args.device)
+    if code is None:
+        train(args, RuntimeOptions.from_arguments(args))
+    return code
+
+
+def check(args: argparse.Namespace) -> None:
+    """Refuse flags that contradict each other, and say which ones have no effect.
+
+    Raises:
+        UserError: for values with which nothing sensible can be done.
+    """
+    check_classes(args)
+    first, second = args.switch_epochs
+    if first > second:
+        raise UserError(f"--switch-epochs {first} {second}: the second one comes after the first")
+    if not re.fullmatch(r"[\w.+-]+", args.idx):
+        raise UserError(f"--idx {args.idx!r} becomes a folder's name: letters, digits and . + - _ only")
+    if speaks():
+        for text in notices(args):
+            print(f"notice: {text}", file=sys.stderr)
+
+
+def check_classes(args: argparse.Namespace) -> None:
+    """Complete `--num_classes`.
+
+    Raises:
+        UserError: it contradicts the data set.
+    """
+    known = DATASETS[args.dataset]
+    if args.num_classes not in (None, known):
+        raise UserError(f"--num_classes {args.num_classes} contradicts --dataset {args.dataset}, which has {known} classes")
+    args.num_classes = known
+
+
+def notices(args: argparse.Namespace) -> list[str]:
+    """What the flags do not do, though one may think so."""
+    found = []
+    first, second = args.switch_epochs
+    if args.epochs <= first and not args.fit_schedule:
+        found.append(
+            f"the implicit stage begins with epoch {first} (counted from 0) and never will in {args.epochs} epochs; "
+            "--fit-schedule or --switch-epochs moves it"
+        )
+    elif args.epochs != 200 and not args.fit_schedule and (first, second) == (160, 180):
+        found.append("the stages change at epochs 160 and 180 whatever --epochs says; --fit-schedule moves them")
+    if args.nesterov and not args.momentum:
+        found.append("--momentum 0 leaves nothing for --nesterov to do")
+    return found
+
+
+def train(args: argparse.Namespace, runtime: RuntimeOptions) -> dict[str, Any]:
+    """Train and return the results; torch is imported from here on."""
+    from longtail.backbones import create_backbone
+    from longtail.distributed import ranks
+    from longtail.training.execute import Plan, execute
+    from longtail_dpa_ei.method import METHOD
+
+    say = print if ranks().is_first else lambda *_: None
+    for name, value in vars(args).items():
+        say(f"{name}={value}")
+    check_network(args.arch)
+    data = load(args, runtime)
+    announce(args, data, say)
+    options = method_options(args)
+
+    def network(head: str) -> Backbone:
+        return create_backbone(args.arch, num_classes=data.num_classes, head=head, seed=args.seed)
+
+    plan = Plan(
+        data=data,
+        build=lambda setting: METHOD.build(data, network, options, setting),
+        seed=args.seed,
+        batch_size=args.test_batch_size,
+        runtime=runtime,
+        gpu=args.gpu,
+    )
+    return execute(
+        plan,
+        lambda identity: open_run(args, runtime, identity),
+        lambda run: listeners(options, runtime, run),
+        log_interval=args.print_freq,
+    )
+
+
+def load(args: argparse.Namespace, runtime: RuntimeOptions) -> LongTailData:
+    """The data set, split as the paper does.
+
+    Raises:
+        UserError: it is not there or not in order, or cannot be split so.
+    """
+    from longtail_dpa_ei.data import load_cifar_with_meta
+
+    return load_cifar_with_meta(
+        args.dataset,
+        args.root or ROOTS[args.dataset],
+        num_meta=args.num_meta,
+        imbalance_factor=args.imb_factor,
+        seed=args.seed,
+        holdout=runtime.val_fraction if runtime.select == "val" else None,
+    )
+
+
+def check_network(arch: str) -> None:
+    """Refuse a network for large images.
+
+    Raises:
+        UserError: it is one.
+    """
+    from longtail.backbones import IMAGENET_BACKBONES
+
+    if arch in IMAGENET_BACKBONES:
+        raise UserError(f"--arch {arch} is a network for images of 224 pixels; for CIFAR take resnet32")
+
+
+def announce(args: argparse.Namespace, data: LongTailData, say: Callable[..., None]) -> None:
+    """The lines about the data that the paper's script prints."""
+    assert data.meta is not None
+    counts = data.class_counts if data.val is None else data.class_counts + data.val.class_counts
+    # the largest class keeps all that the meta set leaves, and CIFAR's classes are all as large
+    pool, kept = int(counts.max()) * data.num_classes, int(counts.sum())
+    say(f"args.seed:{args.seed}")
+    say(data.meta.class_counts.tolist())
+    say(f"length of meta dataset:{len(data.meta)}")
+    say(f"length of train dataset: {pool}")
+    for line in (counts.tolist(), kept, pool - kept, len(data.train)):
+        say(line)
+
+
+def method_options(args: argparse.Namespace) -> DPAEIOptions:
+    """The method's options as the flags say."""
+    from longtail_dpa_ei.method import DPAEIOptions
+
+    switch, decay = args.switch_epochs
+    given = {**vars(args), "margins": True, "augmentation": "reflect", "switch_epoch": switch, "decay_epoch": decay}
+    return DPAEIOptions(**{each.name: given[each.name] for each in fields(DPAEIOptions)})
+
+
+# flags that say where or how, and may change between an interrupted run and its continuation
+_NOT_IDENTITY = {"root", "gpu", "no_cuda", "print_freq", "split", "save_name", "idx", "test_batch_size", "seed"}
+
+
+def open_run(args: argparse.Namespace, runtime: RuntimeOptions, identity: Mapping[str, Any]) -> Run:
+    """The run's folder, named by the time as in the paper's script; with `--resume-auto` that of the same run before.
+
+    All ranks must call this.
+    """
+    from longtail.distributed import on_first
+    from longtail.training.run_folder import Run
+
+    shared = {each.name for each in fields(RuntimeOptions)}
+    flags = {name: value for name, value in vars(args).items() if name not in shared | _NOT_IDENTITY}
+    own = {**identity, **flags}
+    parent = Path("checkpoint", "ours", args.idx)
+
+    def choose() -> Path:
+        earlier = sorted((each for each in parent.glob("*/run.json")), reverse=True) if runtime.resume_auto else []
+        candidates = (Run(each.parent, each.parent, identity=own) for each in earlier)
+        return next((each.log_dir for each in candidates if each.is_there()), parent / time.strftime("%Y%m%d%H%M%S"))
+
+    folder: Path = on_first(choose)
+    return Run(folder, folder, identity=own)
+
+
+def listeners(options: DPAEIOptions, runtime: RuntimeOptions, run: Run) -> Sequence[Listener]:
+    """The paper's lines and files, and a live bar on a terminal."""
+    from longtail.training.progress import create_progress
+    from longtail_dpa_ei.logs import PaperLog
+
+    return [PaperLog(run, options.timing.is_implicit), create_progress(runtime.progress)]
