@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -65,6 +65,16 @@ def sum_over_ranks(tensors: Iterable[Tensor]) -> None:
     if is_active():
         for tensor in tensors:
             dist.all_reduce(tensor)
+
+
+def mean_over_ranks(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """The mean over all ranks of each tensor; all of them have one type, and travel in one message."""
+    if not is_active():
+        return list(tensors)
+    together = torch.cat([each.reshape(-1) for each in tensors])
+    dist.all_reduce(together)
+    parts = torch.split(together / dist.get_world_size(), [each.numel() for each in tensors])
+    return [part.view(each.shape) for part, each in zip(parts, tensors, strict=True)]
 
 
 def share_buffers(module: nn.Module) -> None:

@@ -1,0 +1,97 @@
+"""DPA-EI for any data set: the method that the core finds through its entry point, and that the paper's scripts call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from longtail.datasets.base import LongTailData
+from longtail.loading.orders import FreshBatches, Shuffled
+from longtail.loading.paired import Paired
+from longtail.loading.presets import AUGMENTATIONS, AUGMENTATIONS_IN_WORDS, create_augmentation
+from longtail.training.devices import place
+from longtail.training.method import MakeBackbone, Setting
+from longtail.training.options import at_least, between, option
+from longtail.training.stage import Stage, create_sgd
+from longtail_dpa_ei.meta_set import train_and_meta
+from longtail_dpa_ei.recipe import DPAEI, Augmentation
+from longtail_dpa_ei.schedules import Timing
+
+
+@dataclass(frozen=True)
+class DPAEIOptions:
+    """The paper's settings; the defaults are those of its CIFAR runs."""
+
+    lam: float = option(0.5, "strength of implicit augmentation at the end; it grows with the epoch", type=between(0))
+    meta_lr: float = option(0.1, "step size of the covariances", type=between(0))
+    num_meta: int = option(
+        10, "images of each class that leave the training set for the meta set, where the data bring none", type=at_least(1)
+    )
+    margins: bool = option(True, "label-distribution-aware margins in the implicit stage")
+    augmentation: str = option("reflect", AUGMENTATIONS_IN_WORDS, choices=AUGMENTATIONS)
+    switch_epoch: int = option(
+        160, "first 0-based epoch of the implicit stage, where the learning rate falls too", type=at_least(0)
+    )
+    decay_epoch: int = option(180, "epoch at which the learning rate falls again", type=at_least(0))
+    epochs: int = option(200, "epochs")
+    batch_size: int = option(100, "batch size over all ranks, of training images and of meta images")
+    lr: float = option(0.1, "base learning rate")
+    momentum: float = option(0.9, "SGD momentum")
+    nesterov: bool = option(True, "Nesterov's momentum")
+    weight_decay: float = option(5e-4, "weight decay")
+    fit_schedule: bool = option(True, "stretch the paper's fixed epochs to the epochs of this run")
+
+    @property
+    def timing(self) -> Timing:
+        """The paper's fixed epochs in this run."""
+        timing = Timing(self.switch_epoch, self.decay_epoch)
+        return timing.fitted(self.epochs) if self.fit_schedule else timing
+
+    @property
+    def settings(self) -> Augmentation:
+        """The settings of the algorithm itself."""
+        return Augmentation(self.lam, self.meta_lr, self.lr, self.timing, self.margins)
+
+
+class DPAEIMethod:
+    """DPA-EI as a method."""
+
+    name = "dpa_ei"
+    paper = "DPA-EI: dual progressive augmentation (Zhao et al., Knowledge-Based Systems 2025)"
+    options = DPAEIOptions
+
+    def build(self, data: LongTailData, backbone: MakeBackbone, options: DPAEIOptions, setting: Setting) -> Sequence[Stage]:
+        """One stage, with two kinds of epochs."""
+        images, meta_images = train_and_meta(data, options.num_meta, setting.randomness)
+        augmentation = create_augmentation(options.augmentation, data)
+        train = setting.loader(
+            data,
+            images,
+            Shuffled(len(images), setting.randomness),
+            batch_size=options.batch_size,
+            augmentation=augmentation,
+        )
+        size = min(options.batch_size, len(meta_images))
+        meta = setting.loader(
+            data,
+            meta_images,
+            FreshBatches(len(meta_images), size, train.steps, setting.randomness, stream="meta order"),
+            batch_size=size,
+            augmentation=augmentation,
+            stream="meta augment",
+        )
+        timing = options.timing
+        recipe = DPAEI(backbone("linear"), images.class_counts, options.settings)
+        place(recipe, setting.device, setting.runtime)
+        optimiser = create_sgd(
+            recipe,
+            lr=options.lr,
+            momentum=options.momentum,
+            weight_decay=options.weight_decay,
+            nesterov=options.nesterov and options.momentum > 0,
+        )
+        pairs = Paired(train, meta, lambda epoch, _step: timing.is_implicit(epoch), whole=True)
+        return [Stage(self.name, recipe, pairs, optimiser, timing.learning_rate(), options.epochs)]
+
+
+METHOD = DPAEIMethod()
