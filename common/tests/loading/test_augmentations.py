@@ -105,6 +105,19 @@ def test_crops_equal_torchvisions(mode):
     np.testing.assert_array_equal(crop.apply(images, draws).numpy(), each(images, single))
 
 
+@pytest.mark.parametrize("padding", [1, 5, 6])
+def test_images_that_are_not_square_are_mirrored_as_far_as_they_can_be(padding, monkeypatch):
+    images = varied_images(40, 9, 7)
+    crop = RandomCrop(8, padding, "reflect")
+    draws = crop.draw(np.random.default_rng(0), 40, (9, 7))
+    expected = torch.nn.functional.pad(images.permute(0, 3, 1, 2).float(), [padding] * 4, mode="reflect").byte()
+    places = zip(expected, draws.values["top"].tolist(), draws.values["left"].tolist(), strict=True)
+    expected = torch.stack([functional.crop(image, top, left, 8, 8) for image, top, left in places]).permute(0, 2, 3, 1)
+    assert torch.equal(crop.apply(images, draws), expected)
+    monkeypatch.setattr(transfer, "on_host", lambda _: False)
+    assert torch.equal(crop.apply(images, draws), expected)
+
+
 def test_every_image_of_a_batch_has_a_crop_of_its_own():
     images = varied_images(1).expand(500, -1, -1, -1).contiguous()
     crop = RandomCrop(32, 4)

@@ -24,6 +24,7 @@ from longtail.loading.presets import (
     AUGMENTATIONS,
     cifar_distortions,
     cifar_policy,
+    cifar_reflect,
     cifar_standard,
     cifar_strong,
     create_augmentation,
@@ -56,7 +57,7 @@ def applied(augmentation, images, seed=0):
 @pytest.mark.parametrize("where", [IN_MEMORY, IN_FILES])
 def test_no_augmentation_and_wrong_names(where):
     assert create_augmentation("none", where, jitter=0.4) is None
-    with pytest.raises(UserError, match="choose one of standard, strong, policy, distortions, none"):
+    with pytest.raises(UserError, match="choose one of standard, reflect, strong, policy, distortions, none"):
         create_augmentation("mild", where)
 
 
@@ -64,6 +65,7 @@ def test_images_in_memory_get_cifars():
     images = varied_images(COUNT, 8, 8)
     presets = {
         "standard": cifar_standard(8, 1),
+        "reflect": cifar_reflect(8, 1),
         "strong": cifar_strong(8, 1),
         "policy": cifar_policy(8, 1),
         "distortions": cifar_distortions(8),
@@ -78,6 +80,7 @@ def test_images_in_files_get_imagenets():
     images = varied_images(COUNT, *SIZE)
     presets = {
         "standard": imagenet_standard(24),
+        "reflect": imagenet_standard(24),
         "strong": imagenet_strong(24),
         "policy": imagenet_policy(24),
         "distortions": imagenet_distortions(24),
@@ -95,6 +98,30 @@ def test_every_name_makes_an_augmentation():
     for where in (IN_MEMORY, IN_FILES):
         made = [create_augmentation(name, where) for name in AUGMENTATIONS]
         assert [augmentation is None for augmentation in made] == [name == "none" for name in AUGMENTATIONS]
+
+
+def test_reflection_draws_what_the_standard_draws_and_shows_no_black():
+    """The same places and flips, so that both differ in the margin alone; the whole equals torchvision's transforms."""
+    images = varied_images(COUNT).clamp_(min=1)
+    draws = cifar_reflect().draw(np.random.default_rng(0), COUNT, (32, 32))
+    standard = cifar_standard().draw(np.random.default_rng(0), COUNT, (32, 32))
+    for ours, theirs in zip(draws.parts, standard.parts, strict=True):
+        assert {name: value.tolist() for name, value in ours.values.items()} == {
+            name: value.tolist() for name, value in theirs.values.items()
+        }
+    mirrored, black = cifar_reflect().apply(images, draws), cifar_standard().apply(images, standard)
+    inside = black > 0
+    assert torch.equal(mirrored[inside], black[inside])
+    assert mirrored.min() > 0
+    assert not inside.all()
+    crop, flip = draws.parts
+
+    def single(image: Image.Image, at: int) -> Image.Image:
+        padded = functional.pad(image, 4, padding_mode="reflect")
+        cut = functional.crop(padded, int(crop.values["top"][at]), int(crop.values["left"][at]), 32, 32)
+        return functional.hflip(cut) if flip.values["flipped"][at] else cut
+
+    np.testing.assert_array_equal(mirrored.numpy(), each(images, single))
 
 
 def test_the_policy_for_images_in_memory():
@@ -133,7 +160,7 @@ def test_the_strong_recipe_chooses_between_policy_and_distortions(strong, policy
     assert torch.equal(applied(strong, images), applied(RandomChoice(policy, distortions), images))
 
 
-@pytest.mark.parametrize("preset", [cifar_standard(8, 1), imagenet_standard(24).augmentation])
+@pytest.mark.parametrize("preset", [cifar_standard(8, 1), cifar_reflect(8, 1), imagenet_standard(24).augmentation])
 def test_no_jitter_draws_none(preset):
     draws = preset.draw(np.random.default_rng(0), COUNT, (8, 8))
     assert [sorted(part.values) for part in draws.parts] in ([["left", "top"], ["flipped"]], [["flipped"]])
@@ -143,6 +170,7 @@ def test_no_jitter_draws_none(preset):
     ("without", "with_jitter"),
     [
         (create_augmentation("standard", IN_MEMORY), create_augmentation("standard", IN_MEMORY, jitter=0.4)),
+        (create_augmentation("reflect", IN_MEMORY), create_augmentation("reflect", IN_MEMORY, jitter=0.4)),
         (imagenet_standard(24).augmentation, create_augmentation("standard", IN_FILES, jitter=0.4).augmentation),
     ],
 )

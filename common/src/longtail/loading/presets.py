@@ -26,6 +26,17 @@ def cifar_standard(size: int = 32, padding: int = 4, jitter: float = 0.0) -> Aug
     return Compose(RandomCrop(size, padding), HorizontalFlip(), *_jitter(jitter))
 
 
+def cifar_reflect(size: int = 32, padding: int = 4, jitter: float = 0.0) -> Augmentation:
+    """Random crop of the image mirrored at its borders and horizontal flip: `cifar_standard` without black margins.
+
+    Args:
+        size, padding, jitter: see `cifar_standard`.
+
+    Source: Zagoruyko and Komodakis, Wide Residual Networks, BMVC 2016; DPA-EI's recipe for CIFAR.
+    """
+    return Compose(RandomCrop(size, padding, "reflect"), HorizontalFlip(), *_jitter(jitter))
+
+
 def _jitter(strength: float) -> tuple[Augmentation, ...]:
     return (ColorJitter(strength, strength, strength),) if strength else ()
 
@@ -123,13 +134,15 @@ def _distortions() -> Augmentation:
     return Compose(*_jitter(0.4), Grayscale(0.2), RandomApply(GaussianBlur((0.1, 2.0)), 0.5), HorizontalFlip())
 
 
-AUGMENTATIONS = ("standard", "strong", "policy", "distortions", "none")
+AUGMENTATIONS = ("standard", "reflect", "strong", "policy", "distortions", "none")
 AUGMENTATIONS_IN_WORDS = (
-    "augmentation: crop and flip (standard); with AutoAugment, or RandAugment for images in files (policy); with distorted "
-    "colours (distortions); one of the latter two for each image (strong); none"
+    "augmentation: crop and flip (standard); the same with mirrored margins, for images in memory (reflect); crop, flip and "
+    "AutoAugment, or RandAugment for images in files (policy); crop, flip and distorted colours (distortions); one of the last "
+    "two for each image (strong); none"
 )
 """What a help text says of them."""
 
+_CROP_AND_FLIP = {"standard": cifar_standard, "reflect": cifar_reflect}
 _IN_FILES: dict[str, Callable[[int], Framed]] = {
     "strong": imagenet_strong,
     "policy": imagenet_policy,
@@ -146,14 +159,15 @@ _IN_MEMORY: dict[str, Callable[[int], Augmentation]] = {
 def create_augmentation(name: str, data: LongTailData, *, jitter: float = 0.0) -> Augmentation | Framed | None:
     """The training augmentation of this name for the images of a data set.
 
-    `standard` is crop and flip. `policy` is an automatic policy (AutoAugment in memory, RandAugment in files), `distortions`
-    are those of SimCLR, and `strong` mixes the two. Images in files get `imagenet_<name>`, images in memory `cifar_<name>`,
-    where a crop's padding is an eighth of the side.
+    `standard` is crop and flip. `reflect` is the same with mirrored instead of black margins; for images in files, whose crops
+    have no margins, it is `standard`. `policy` is an automatic policy (AutoAugment in memory, RandAugment in files),
+    `distortions` are those of SimCLR, and `strong` mixes the two. Images in files get `imagenet_<name>`, images in memory
+    `cifar_<name>`, where a crop's padding is an eighth of the side.
 
     Args:
         name: one of `AUGMENTATIONS`; `none` is None.
         data: the data set; its training images decide.
-        jitter: of brightness, contrast and saturation, for `standard`; the others have their own.
+        jitter: of brightness, contrast and saturation, for `standard` and `reflect`; the others have their own or none.
 
     Raises:
         UserError: no augmentation has this name.
@@ -164,5 +178,5 @@ def create_augmentation(name: str, data: LongTailData, *, jitter: float = 0.0) -
         return None
     size = data.image_size
     if isinstance(data.train.images, FileImages):
-        return imagenet_standard(size, jitter) if name == "standard" else _IN_FILES[name](size)
-    return cifar_standard(size, size // 8, jitter) if name == "standard" else _IN_MEMORY[name](size)
+        return imagenet_standard(size, jitter) if name in _CROP_AND_FLIP else _IN_FILES[name](size)
+    return _CROP_AND_FLIP[name](size, size // 8, jitter) if name in _CROP_AND_FLIP else _IN_MEMORY[name](size)
