@@ -105,14 +105,14 @@ def test_crops_equal_torchvisions(mode):
     np.testing.assert_array_equal(crop.apply(images, draws).numpy(), each(images, single))
 
 
-@pytest.mark.parametrize("padding", [1, 5, 6])
-def test_images_that_are_not_square_are_mirrored_as_far_as_they_can_be(padding, monkeypatch):
-    images = varied_images(40, 9, 7)
-    crop = RandomCrop(8, padding, "reflect")
-    draws = crop.draw(np.random.default_rng(0), 40, (9, 7))
+@pytest.mark.parametrize(("size", "padding"), [(8, 1), (8, 5), (8, 6), (19, 6), (2, 6), (1, 3), (7, 0)])
+def test_images_that_are_not_square_are_mirrored_as_far_as_they_can_be(size, padding, monkeypatch):
+    images = varied_images(80, 9, 7)
+    crop = RandomCrop(size, padding, "reflect")
+    draws = crop.draw(np.random.default_rng(0), 80, (9, 7))
     expected = torch.nn.functional.pad(images.permute(0, 3, 1, 2).float(), [padding] * 4, mode="reflect").byte()
     places = zip(expected, draws.values["top"].tolist(), draws.values["left"].tolist(), strict=True)
-    expected = torch.stack([functional.crop(image, top, left, 8, 8) for image, top, left in places]).permute(0, 2, 3, 1)
+    expected = torch.stack([functional.crop(image, top, left, size, size) for image, top, left in places]).permute(0, 2, 3, 1)
     assert torch.equal(crop.apply(images, draws), expected)
     monkeypatch.setattr(transfer, "on_host", lambda _: False)
     assert torch.equal(crop.apply(images, draws), expected)
