@@ -101,10 +101,9 @@ def _cut_mirrored_on_host(images: Tensor, top: Indices, left: Indices, size: int
         cut[start:stop, :, 3 * first : 3 * end] = chosen[:, :, 3 * (begin + first) : 3 * (begin + end)]
         for margin, count in ((0, first), (end, size - end)):
             if count:
-                mirrored = _inside(begin + margin, width) + 1
-                pixels[start:stop, :, margin : margin + count] = chosen.view("V3")[:, :, mirrored - count : mirrored][
-                    :, :, ::-1
-                ]
+                after = _inside(begin + margin, width) + 1
+                mirrored = chosen.view("V3")[:, :, after - count : after]
+                pixels[start:stop, :, margin : margin + count] = mirrored[:, :, ::-1]
     rows = (np.argsort(order) * height)[:, None] + _inside(top[:, None] + np.arange(size), height)
     squares = cut.reshape(batch * height, size * 3).take(rows.ravel(), axis=0)
     return torch.from_numpy(squares.reshape(batch, size, size, 3))
