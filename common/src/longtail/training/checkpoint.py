@@ -46,14 +46,14 @@ class Progress:
     log_sizes: dict[str, int] | None = None
 
 
-def pack(recipe: Recipe, optimiser: torch.optim.Optimizer, progress: Progress, identity: Mapping[str, Any]) -> bytes:
-    """The checkpoint as the bytes of a file that `torch.load` reads with `weights_only=True`.
+def pack(recipe: Recipe, optimiser: torch.optim.Optimizer, progress: Progress, identity: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of a checkpoint, which `torch.load` reads with `weights_only=True`.
 
     Keys: `epoch` (the next epoch, 0-based), `state_dict` (the network's, under the originals' names), `best_acc1` (percent),
     `optimizer`, and `longtail`: everything else.
     """
     state = recipe.state_dict()
-    content = {
+    return {
         "epoch": progress.epoch,
         "state_dict": {name.removeprefix(_BACKBONE): value for name, value in state.items() if name.startswith(_BACKBONE)},
         "best_acc1": 100 * (progress.best or 0.0),
@@ -65,24 +65,15 @@ def pack(recipe: Recipe, optimiser: torch.optim.Optimizer, progress: Progress, i
             "identity": dict(identity),
         },
     }
-    return _bytes(content)
 
 
-def pack_network(recipe: Recipe) -> bytes:
-    """The network's `state_dict` alone as the bytes of a file."""
-    return _bytes(recipe.backbone.state_dict())
-
-
-def _bytes(content: Mapping[str, Any]) -> bytes:
-    buffer = io.BytesIO()
-    torch.save(content, buffer)
-    return buffer.getvalue()
-
-
-def save(content: bytes, *paths: Path) -> None:
-    """Write a packed checkpoint to each path, atomically."""
-    for path in paths:
-        write_atomically(path, content)
+def save(content: Mapping[str, Any], *paths: Path) -> None:
+    """Write the content of a checkpoint to each path, atomically."""
+    if paths:
+        buffer = io.BytesIO()
+        torch.save(content, buffer)
+        for path in paths:
+            write_atomically(path, buffer.getvalue())
 
 
 def read(path: Path) -> dict[str, Any]:

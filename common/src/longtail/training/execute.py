@@ -101,6 +101,8 @@ def execute(
     (stage,) = plan.build(setting)
 
     def judge(part: ImageData) -> Loader:
+        if stage.shown is not None:
+            return stage.shown(part)
         return setting.in_order(data, part, batch_size=plan.batch_size)
 
     counts = data.class_counts

@@ -349,11 +349,11 @@ class _Trainer:
 
     def _write(self, last: Path, *kept: Path) -> None:
         content = checkpoint.pack(self.recipe, self.stage.optimiser, self.progress, self.run.identity)
-        if self.run.names.bare:
-            checkpoint.save(checkpoint.pack_network(self.recipe), *kept)
-            checkpoint.save(content, last)
-        else:
+        if self.run.names.content is None:
             checkpoint.save(content, *kept, last)
+        else:
+            checkpoint.save(self.run.names.content(content), *kept)
+            checkpoint.save(content, last)
         superseded = self.run.numbered_checkpoint(self.progress.epoch - self.run.names.every)
         if kept and superseded is not None and self.run.names.only_latest:
             superseded.unlink(missing_ok=True)

@@ -10,7 +10,7 @@ import platform
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -30,9 +30,9 @@ class CheckpointNames:
 
     Args:
         last, best: file names, below the folder of the checkpoints.
-        numbered: a pattern with `{epoch}` (1-based), written every `every` epochs; None writes none.
+        numbered: a pattern with `{epoch}` (1-based) or `{index}` (0-based), written every `every` epochs; None writes none.
         only_latest: of the numbered files the last one alone is kept.
-        bare: best and numbered files are the network's `state_dict` and nothing else.
+        content: makes what best and numbered files hold from the content of a checkpoint; None leaves it as it is.
     """
 
     last: str = "ckpt.pth.tar"
@@ -40,7 +40,7 @@ class CheckpointNames:
     numbered: str | None = None
     every: int = 20
     only_latest: bool = False
-    bare: bool = False
+    content: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
 
 
 class Run:
@@ -79,7 +79,7 @@ class Run:
         names = self.names
         if names.numbered is None or epoch < 1 or epoch % names.every:
             return None
-        return self.checkpoint_dir / names.numbered.format(epoch=epoch)
+        return self.checkpoint_dir / names.numbered.format(epoch=epoch, index=epoch - 1)
 
     def owns(self, checkpoint: Path) -> bool:
         """Whether a checkpoint lies among those of this run."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 
+from longtail.datasets.base import ImageData
 from longtail.loading.base import Loader
 from longtail.training.recipe import Recipe
 from longtail.training.schedules import Schedule
@@ -23,6 +25,7 @@ class Stage:
         schedule: multiple of the base rate, by epoch.
         epochs: planned epochs.
         metric: the field of `Summary` that chooses the best epoch.
+        shown: makes the loader of a part of the data for evaluation; None shows every image once, unaugmented.
     """
 
     name: str
@@ -32,6 +35,7 @@ class Stage:
     schedule: Schedule
     epochs: int
     metric: str = "accuracy"
+    shown: Callable[[ImageData], Loader] | None = None
 
 
 def create_sgd(

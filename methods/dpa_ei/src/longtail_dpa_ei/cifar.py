@@ -14,7 +14,8 @@ from longtail.errors import UserError
 from longtail.training.commands import run_command
 from longtail.training.launch import relaunch, speaks
 from longtail.training.runtime import RuntimeOptions
-from longtail_dpa_ei.flags import DATASETS, ROOTS, create_cifar_parser
+from longtail_dpa_ei.experiments import CIFAR
+from longtail_dpa_ei.flags import create_cifar_parser
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -66,7 +67,7 @@ def check_classes(args: argparse.Namespace) -> None:
     Raises:
         UserError: it contradicts the data set.
     """
-    known = DATASETS[args.dataset]
+    known = CIFAR[args.dataset].num_classes
     if args.num_classes not in (None, known):
         raise UserError(f"--num_classes {args.num_classes} contradicts --dataset {args.dataset}, which has {known} classes")
     args.num_classes = known
@@ -132,7 +133,7 @@ def load(args: argparse.Namespace, runtime: RuntimeOptions) -> LongTailData:
 
     return load_cifar_with_meta(
         args.dataset,
-        args.root or ROOTS[args.dataset],
+        args.root or CIFAR[args.dataset].root,
         num_meta=args.num_meta,
         imbalance_factor=args.imb_factor,
         seed=args.seed,

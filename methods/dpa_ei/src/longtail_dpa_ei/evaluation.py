@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from longtail.errors import UserError
 from longtail.training.commands import run_command
 from longtail.training.runtime import RuntimeOptions
-from longtail_dpa_ei.flags import DATASETS, create_test_parser
+from longtail_dpa_ei.experiments import CIFAR
+from longtail_dpa_ei.flags import create_cifar_test_parser
 
 if TYPE_CHECKING:
     from longtail.datasets.base import LongTailData
@@ -24,13 +25,13 @@ def console() -> None:
 
 def main(argv: list[str]) -> None:
     """Evaluate as the command line says."""
-    args = create_test_parser().parse_args(argv)
+    args = create_cifar_test_parser().parse_args(argv)
     if not args.checkpoint_path:
         raise UserError("which checkpoint is to be evaluated? give it with --checkpoint_path PATH")
     if not Path(args.checkpoint_path).is_file():
         raise UserError(f"no checkpoint found at '{args.checkpoint_path}'")
     if args.num_meta is None:
-        args.num_meta = DATASETS[args.dataset]
+        args.num_meta = CIFAR[args.dataset].num_classes
     evaluate(args, RuntimeOptions.from_arguments(args))
 
 

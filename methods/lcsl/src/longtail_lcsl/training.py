@@ -225,7 +225,7 @@ class _Started:
             numbered="checkpoints/epoch_{epoch:03d}_model.pth",
             every=1,
             only_latest=True,
-            bare=True,
+            content=lambda checkpoint: checkpoint["state_dict"],
         )
         return Run(folder, folder, identity={**identity, **flags, "normalise_teacher": self._args.fc_norm > 0}, names=names)
 
