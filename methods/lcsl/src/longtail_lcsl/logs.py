@@ -90,6 +90,9 @@ class PaperLog(Listener):
         """Write `args.txt`, and take up the records of the epochs that are done."""
         write_atomically(self._run.log_dir / "args.txt", json.dumps(self._flags, indent=2).encode())
         self._records = read_records(self._run, epoch)
+        # opened, and so cut back to the epochs that are done, even if no epoch to come adds a line
+        for log in (train_log(self._name), best_log(self._name)):
+            self._run.log(log)
 
     def epoch_started(self, clock: Clock, learning_rate: float) -> None:
         """Print the epoch's header."""
