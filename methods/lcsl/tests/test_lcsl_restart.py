@@ -270,6 +270,15 @@ def test_student_and_teacher_of_the_papers_script(kept, theirs):
     assert not optimiser.state
 
 
+def test_a_network_that_was_never_right_does_not_teach(theirs):
+    folder = theirs(2)
+    records = folder / "checkpoints" / "log.json"
+    records.write_text(json.dumps({**json.loads(records.read_text()), "acc_test": [0, 0, 0.5]}))
+    recipe, optimiser = fresh()
+    assert Restart(opened(folder), NAME, 2, "cifar10", 10)(recipe, optimiser).best == 0
+    assert not recipe.can_teach
+
+
 def test_the_epoch_before_comes_first(theirs):
     folder = theirs(3)
     torch.save(as_the_papers(seed=5), folder / "checkpoints" / "epoch_002_model.pth")
