@@ -147,6 +147,15 @@ def test_one_more_than_the_epochs_only_evaluates(whole, folder, run):
     assert_same(folder, whole)
 
 
+def test_evaluating_early_leaves_the_run_what_it_was(whole, folder, run):
+    assert run(COMMAND, f"{HOW} --max-epochs 2").returncode == 0
+    done = run(COMMAND, f"{HOW} --start_epoch 3 --epochs 2")
+    assert done.returncode == 0, done.stderr
+    assert "Epoch" not in done.stdout
+    assert run(COMMAND, f"{HOW} --resume-auto").returncode == 0
+    assert (folder / STATE).read_bytes() == (whole / STATE).read_bytes()
+
+
 def test_a_torn_line_is_cut_off(whole, folder, killed, run):
     killed(2, 3, f"{HOW} --checkpoint-every 1")
     with (folder / "metrics.jsonl").open("a") as file:

@@ -52,7 +52,8 @@ class Restart:
         best = max(scores)
         teacher, student = self.run.best_checkpoint, self._student()
         checkpoint.restore_network(checkpoint.read(teacher), teacher, recipe)
-        recipe.refresh_teacher(recipe.backbone.state_dict())
+        if best > 0:
+            recipe.refresh_teacher(recipe.backbone.state_dict())
         checkpoint.restore_network(checkpoint.read(student), student, recipe)
         return Progress(epoch=self.done, best=best, best_epoch=scores.index(best), log_sizes=self._log_sizes())
 
