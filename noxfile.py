@@ -37,6 +37,9 @@ FORBIDDEN = (
     (r"^\s*(import random$|from random import)", SOURCES_THAT_DRAW, "draw from Randomness"),
 )
 
+# threads that wait for each other cost more than they bring on networks as small as those of the tests
+ONE_THREAD = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
+
 nox.needs_version = ">=2025.5.1"
 nox.options.default_venv_backend = "uv|venv"
 nox.options.sessions = ["tests"]
@@ -80,7 +83,7 @@ def test_session(name: str, folder: Path) -> None:
             session.install(f"./{package}")
             session.run("python", "-c", IMPORT_EVERY_MODULE, import_name(folder))
         session.install(f"./{package}{extras}", *group("test", folder))
-        session.run("pytest", "-q", f"{package}/tests", *session.posargs)
+        session.run("pytest", "-q", f"{package}/tests", *session.posargs, env=ONE_THREAD)
 
     test.__doc__ = f"Test {folder.name} alone."
 
@@ -164,7 +167,7 @@ def min_deps(session: nox.Session) -> None:
     session.install(*(requirement for folder in PACKAGES for requirement in group("test", folder)))
     session.run("uv", "pip", "list")
     for folder in PACKAGES:
-        session.run("pytest", "-q", f"{folder}/tests", *session.posargs)
+        session.run("pytest", "-q", f"{folder}/tests", *session.posargs, env=ONE_THREAD)
 
 
 @nox.session

@@ -101,7 +101,7 @@ class Run:
         if earlier is not None and earlier != self.identity:
             differing = sorted(key for key in {*earlier, *self.identity} if earlier.get(key) != self.identity.get(key))
             shown = ", ".join(f"{key} was {earlier.get(key)!r} and is {self.identity.get(key)!r}" for key in differing[:3])
-            raise UserError(f"{self.log_dir} holds a run with other options ({shown}); give those, or leave out --resume-auto")
+            raise UserError(f"{self.log_dir} holds a run with other options ({shown}); give those, or start a new run")
         return True
 
     def _earlier_identity(self) -> dict[str, Any] | None:

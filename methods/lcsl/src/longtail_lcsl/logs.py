@@ -77,19 +77,24 @@ class PaperLog(Listener):
         name: of the run.
         flags: the content of `args.txt`.
         figures: draws curves and bars.
+        has_teacher: whether there is a teacher at all.
     """
 
-    def __init__(self, run: Run, *, name: str, flags: Mapping[str, Any], figures: Figures) -> None:
+    def __init__(self, run: Run, *, name: str, flags: Mapping[str, Any], figures: Figures, has_teacher: bool = True) -> None:
         self._run = run
         self._name = name
         self._flags = flags
         self._figures = figures
+        self._has_teacher = has_teacher
         self._records: dict[str, list[float | None]] = {key: [] for key in KEYS}
 
     def run_started(self, epoch: int, epochs: int) -> None:
         """Write `args.txt`, and take up the records of the epochs that are done."""
         write_atomically(self._run.log_dir / "args.txt", json.dumps(self._flags, indent=2).encode())
         self._records = read_records(self._run, epoch)
+        # opened, and so cut back to the epochs that are done, even if no epoch to come adds a line
+        for log in (train_log(self._name), best_log(self._name)):
+            self._run.log(log)
 
     def epoch_started(self, clock: Clock, learning_rate: float) -> None:
         """Print the epoch's header."""
@@ -113,13 +118,12 @@ class PaperLog(Listener):
             self._records[key].append(value)
         write_json(self._run.log_dir / RECORDS, self._records)
 
-    @staticmethod
-    def _verdict(report: EpochReport) -> str:
+    def _verdict(self, report: EpochReport) -> str:
         assert report.best is not None
         assert report.best_epoch is not None
         if report.is_best:
             arrow = "\t-----------> "
-            loaded = f"{arrow}Load new weights for the pseudo teacher\n" if report.best else ""
+            loaded = f"{arrow}Load new weights for the pseudo teacher\n" if report.best and self._has_teacher else ""
             return f"{arrow}New best accuracy:{report.best:.5f}\n{loaded}"
         since = report.clock.epoch - report.best_epoch
         return f"\tCurrent best accuracy:{report.best:.5f}\n\tCurrent count_epoch:{since:3d}\n"
@@ -138,4 +142,9 @@ def read_records(run: Run, epochs: int) -> dict[str, list[float | None]]:
     if not epochs or not path.is_file():
         return {key: [] for key in KEYS}
     written = read_json(path)
-    return {key: list(written.get(key, []))[:epochs] for key in KEYS}
+    return {key: [_finite(value) for value in written.get(key, [])[:epochs]] for key in KEYS}
+
+
+def _finite(value: float | None) -> float | None:
+    """The value, or None for what the paper's script wrote as NaN, which is no JSON."""
+    return value if value is None or math.isfinite(value) else None

@@ -113,7 +113,7 @@ class LCSL(Recipe):
         # the student sees the clean images first: for training accuracy, and batch normalisation counts them too
         with torch.no_grad():
             clean_logits = self.backbone(batch.images)
-        # autocast would hand the second pass the first one's copies of the weights, which know no gradient
+        # torch 2.9's autocast would hand the second pass the first one's copies of the weights, which know no gradient
         torch.clear_autocast_cache()
         logits = gather_rows(self.backbone(mixed))
 

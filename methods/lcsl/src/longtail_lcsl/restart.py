@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,8 @@ class Restart:
         best = max(scores)
         teacher, student = self.run.best_checkpoint, self._student()
         checkpoint.restore_network(checkpoint.read(teacher), teacher, recipe)
-        recipe.refresh_teacher(recipe.backbone.state_dict())
+        if best > 0:
+            recipe.refresh_teacher(recipe.backbone.state_dict())
         checkpoint.restore_network(checkpoint.read(student), student, recipe)
         return Progress(epoch=self.done, best=best, best_epoch=scores.index(best), log_sizes=self._log_sizes())
 
@@ -95,7 +97,7 @@ class Restart:
         return {
             train_log(self.name): self._size(train_log(self.name), lambda line: line.startswith(f"Epoch {following}/"), -1),
             best_log(self.name): self._size(best_log(self.name), lambda line: _best_epoch(line) >= following),
-            METRICS: self._size(METRICS, lambda line: json.loads(line)["epoch"] >= self.done),
+            METRICS: self._size(METRICS, lambda line: _measured_epoch(line) >= self.done),
         }
 
     def _size(self, name: str, is_later: Any, blank: int = 0) -> int:
@@ -106,7 +108,7 @@ class Restart:
         size = 0
         for line in path.read_bytes().splitlines(keepends=True):
             if is_later(line.decode(errors="replace")):
-                return size + blank
+                return max(0, size + blank)
             size += len(line)
         return size
 
@@ -115,3 +117,11 @@ def _best_epoch(line: str) -> int:
     """The epoch, 1-based, that a line about a new best one names; 0 where it names none."""
     number = line.partition("epoch-")[2].partition(":")[0]
     return int(number) if number.isdecimal() else 0
+
+
+def _measured_epoch(line: str) -> float:
+    """The epoch, 0-based, of a line of `metrics.jsonl`; beyond all of them where a killed run left half a line."""
+    try:
+        return float(json.loads(line)["epoch"])
+    except ValueError:
+        return math.inf

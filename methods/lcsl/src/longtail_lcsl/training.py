@@ -214,7 +214,8 @@ class _Started:
 
     def open_run(self, identity: Mapping[str, Any]) -> Run:
         """The run's folder, with the paper's names of files."""
-        from longtail.training.run_folder import CheckpointNames, Run
+        from longtail.training.files import read_json
+        from longtail.training.run_folder import RUN_JSON, CheckpointNames, Run
 
         shared = {each.name for each in fields(RuntimeOptions)}
         flags = {name: value for name, value in vars(self._args).items() if name not in shared | _NOT_IDENTITY}
@@ -227,18 +228,35 @@ class _Started:
             only_latest=True,
             content=lambda checkpoint: checkpoint["state_dict"],
         )
-        return Run(folder, folder, identity={**identity, **flags, "normalise_teacher": self._args.fc_norm > 0}, names=names)
+        own = {**identity, **flags, "normalise_teacher": self._args.fc_norm > 0}
+        if self._only_evaluates and (folder / RUN_JSON).is_file():
+            # however many epochs the run was planned for, it is the same one
+            own["epochs"] = read_json(folder / RUN_JSON)["identity"].get("epochs", self._args.epochs)
+        return Run(folder, folder, identity=own, names=names)
+
+    @property
+    def _only_evaluates(self) -> bool:
+        return bool(self._args.start_epoch > self._args.epochs)
 
     def listeners(self, run: Run) -> Sequence[Listener]:
         """The paper's lines, files and figures, and a live bar on a terminal."""
         from longtail.training.progress import create_progress
         from longtail_lcsl.figures import Figures
         from longtail_lcsl.logs import PaperLog
+        from longtail_lcsl.recipe import LCSL
 
         experiment, data = self._experiment, self._data
         flags = {**as_given(self._args), "nClasses": data.num_classes, "network": experiment.network}
         figures = Figures(run.log_dir, self._name, experiment.title, data.train, by_class=experiment.is_cifar)
-        return [PaperLog(run, name=self._name, flags=flags, figures=figures), create_progress(self._runtime.progress)]
+        settings = method_options(experiment, self._args).self_labelling
+        log = PaperLog(
+            run,
+            name=self._name,
+            flags=flags,
+            figures=figures,
+            has_teacher=LCSL.needs_teacher(data.class_counts, settings),
+        )
+        return [log, create_progress(self._runtime.progress)]
 
     def restart(self, run: Run) -> Path | Restart | None:
         """Where `--start_epoch` goes on from: the run's own state if it stands there, or else bare weights.
