@@ -101,17 +101,14 @@ class DPAEI(Recipe):
             return loss
 
         classifier = linear_classifier(self.backbone)
-        # not by calling the backbone: `torch.compile` would allow only one backward pass through it
-        features = self.backbone.features(stand_ins(batch.images))[: len(batch.images)]
+        features = self.represented(batch.images)
         own_logits, weight = classifier(features), classifier.weight
         logits = gather_rows(own_logits)
 
         # S' = S - beta dL2/dS, which serves this batch alone
         meta_labels = gather_rows(batch.partner.labels)
         ahead = LookAhead(
-            self.backbone,
-            batch.images,
-            batch.partner.images,
+            *self.looked_ahead(batch, features),
             loss_of,
             lambda logits: self.loss(logits, meta_labels),
             settings.rate * self.inner_rate(clock.epoch),
@@ -122,6 +119,21 @@ class DPAEI(Recipe):
         self.statistics.update(features, batch.labels)
         parts = {"meta_loss": meta.meta_loss, "correction": torch.linalg.vector_norm(correction)}
         return StepOutput(loss, own_logits, batch.labels, parts)
+
+    def represented(self, images: Tensor) -> Tensor:
+        """Features, shape (B, A), of the training pass."""
+        # not by calling the backbone: `torch.compile` would allow only one backward pass through it
+        return self.backbone.features(stand_ins(images))[: len(images)]
+
+    def looked_ahead(self, batch: Batch, features: Tensor) -> tuple[Backbone, Tensor, Tensor]:
+        """The network that the look-ahead changes, and what it sees of the training and of the meta batch.
+
+        Args:
+            batch: with its meta batch as partner.
+            features: of the training images, as `represented` made them.
+        """
+        assert batch.partner is not None, "an implicit epoch needs meta batches"
+        return self.backbone, batch.images, batch.partner.images
 
 
 def _implicit_loss(class_counts: Indices, *, margins: bool) -> WeightedLoss:
