@@ -112,7 +112,9 @@ def toy_optimiser(recipe):
 
 def toy_open(folder):
     """The run in a folder."""
-    names = CheckpointNames(STATE, BEST, "checkpoints/epoch_{epoch:03d}_model.pth", 1, True, True)
+    names = CheckpointNames(
+        STATE, BEST, "checkpoints/epoch_{epoch:03d}_model.pth", 1, True, content=lambda checkpoint: checkpoint["state_dict"]
+    )
     return Run(folder, folder, identity={"toy": 1}, names=names)
 
 

@@ -171,8 +171,7 @@ def method_options(args: argparse.Namespace) -> DPAEIOptions:
     """The method's options as the flags say."""
     from longtail_dpa_ei.method import DPAEIOptions
 
-    switch, decay = args.switch_epochs
-    given = {**vars(args), "margins": True, "augmentation": "reflect", "switch_epoch": switch, "decay_epoch": decay}
+    given = {**vars(args), "margins": True, "augmentation": "reflect", "switch_epochs": tuple(args.switch_epochs)}
     return DPAEIOptions(**{each.name: given[each.name] for each in fields(DPAEIOptions)})
 
 

@@ -69,17 +69,16 @@ def evaluate(args: argparse.Namespace, runtime: RuntimeOptions) -> Summary:
     )
     print(prec_line(summary))
     print(result_block(args.dataset, args.imb_factor, summary))
-    _finish(args, data, summary, content)
+    finish(args, path, data, summary, content)
     return summary
 
 
-def _finish(args: argparse.Namespace, data: LongTailData, summary: Summary, content: dict[str, Any]) -> None:
+def finish(args: argparse.Namespace, path: Path, data: LongTailData, summary: Summary, content: dict[str, Any]) -> None:
     """Print the full summary, and write `run.json` and `per_class.csv` beside the checkpoint."""
     from longtail.report.text import summary_text
     from longtail.training.assess import record
     from longtail.training.run_folder import Run
 
-    path = Path(args.checkpoint_path)
     shared = {each.name for each in fields(RuntimeOptions)}
     identity = {name: value for name, value in vars(args).items() if name not in shared}
     folder = path.with_name(f"{path.name.partition('.')[0]}_test")

@@ -17,6 +17,7 @@ class Experiment:
         stage1: where the scripts look for the network that large images are seen with, the first that exists.
         stage1_source: where its authors publish one.
         jitter: of brightness, contrast and saturation in the augmentation.
+        augments_meta: whether meta images are augmented like training images.
         published_meta: meta images of a class that the paper's code takes, whatever its flag says; None where it follows it.
     """
 
@@ -27,6 +28,7 @@ class Experiment:
     stage1: tuple[str, ...] = ()
     stage1_source: str = ""
     jitter: float = 0.0
+    augments_meta: bool = True
     published_meta: int | None = None
 
 
@@ -53,6 +55,7 @@ LARGE = {
             ),
             f"{_MODELS}/ImageNet_LT/models/resnet50_uniform_e90.pth",
             jitter=0.4,
+            augments_meta=False,
             published_meta=10,
         ),
         Experiment(

@@ -99,6 +99,35 @@ class PaperLog(Listener):
         self._run.log(LINES).append(lines + "\n")
 
 
+class LargeLog(Listener):
+    """Prints the lines of the script for the large data sets.
+
+    Args:
+        run: the lines go into its log as well.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    def train_batch(self, report: BatchReport, clock: Clock, learning_rate: float) -> None:
+        """Print the batch's line."""
+        place = f"Epoch: [{clock.epoch}][{report.step}/{report.steps}]"
+        self._say("\t".join([place, _pair("Loss", report.loss, 4), _pair("Prec@1", report.top1, 3, 100)]))
+
+    def evaluation_batch(self, report: BatchReport) -> None:
+        """Print the batch's line."""
+        print(test_line(report), flush=True)
+
+    def evaluated(self, report: EpochReport) -> None:
+        """Print the results."""
+        if report.result is not None:
+            self._say(prec_line(report.result))
+
+    def _say(self, lines: str) -> None:
+        print(lines, flush=True)
+        self._run.log(LINES).append(lines + "\n")
+
+
 def link(file: Path, name: Path) -> None:
     """Give a file a second name; what had that name before loses it. The next best checkpoint replaces only the first name."""
     temporary = name.with_name(f".{name.name}")

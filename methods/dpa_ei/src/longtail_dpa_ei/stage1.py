@@ -37,10 +37,9 @@ def find(experiment: Experiment, given: str | None) -> Path | None:
     if found is None:
         looked = " nor ".join(map(str, candidates))
         raise UserError(
-            f"there is {'no' if given else 'neither'} {looked}: the classifier is trained on the features of a ResNet-50 that was "
-            f"trained on {experiment.title} before.\n"
-            f"Name one with --stage1 PATH: {experiment.stage1_source}, or the ckpt.best.pth.tar of `longtail train erm --backbone "
-            f"{ARCH}`; --stage1 {RANDOM} rehearses without."
+            f"there is {'no' if given else 'neither'} {looked}: this trains a classifier on the features of a ResNet-50 that "
+            f"was trained on {experiment.title} before.\nName its checkpoint with --stage1 PATH: {experiment.stage1_source}, "
+            f"or the ckpt.best.pth.tar of `longtail train erm --backbone {ARCH}`; --stage1 {RANDOM} rehearses without one."
         )
     return found
 
@@ -59,7 +58,7 @@ def create_network(path: Path | None, num_classes: int, seed: int) -> Backbone:
     network = create_backbone(ARCH, num_classes=num_classes, seed=seed)
     if path is not None:
         try:
-            load_backbone_weights(network, _flat(_read(path), path))
+            load_backbone_weights(network, _flat(_read(path)))
         except UserError as error:
             raise UserError(f"{path}: {error}") from error
     return network
@@ -82,7 +81,7 @@ def _numpy_scalar() -> Any:
     return np.float64(0).__reduce__()[0]
 
 
-def _flat(content: Mapping[str, Any], path: Path) -> dict[str, Tensor]:
+def _flat(content: Mapping[str, Any]) -> dict[str, Tensor]:
     """One `state_dict` under torchvision's names: classifier-balancing keeps features and classifier apart."""
     state = content.get("state_dict_best", content.get("state_dict"))
     if not isinstance(state, Mapping):
