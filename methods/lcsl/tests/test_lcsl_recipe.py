@@ -23,11 +23,12 @@ from longtail.loading.base import Batch
 from longtail.metrics import ClassificationCounts, summarise
 from longtail.randomness import Randomness
 from longtail.training.method import Setting
+from longtail.training.mixup import Mix, blended
 from longtail.training.reports import Listener
 from longtail.training.runtime import RuntimeOptions
 from longtail_lcsl.classifier import linear_classifier, normalise_classifier, tau_normalised
 from longtail_lcsl.method import METHOD, LCSLOptions
-from longtail_lcsl.mixing import Mix, blended, mix_at
+from longtail_lcsl.mixing import mix_at
 from longtail_lcsl.recipe import LCSL, SelfLabelling, minority_classes, mirrored_mean
 
 few_examples = settings(derandomize=True, deadline=None, max_examples=50)

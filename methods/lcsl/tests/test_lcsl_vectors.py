@@ -16,12 +16,12 @@ from torch import nn
 from longtail.backbones import Backbone
 from longtail.loading.base import Batch
 from longtail.metrics import ClassificationCounts, summarise
+from longtail.training.mixup import Mix, blended
 from longtail.training.reports import Listener
 from longtail_lcsl.classifier import normalise_classifier, tau_normalised
 from longtail_lcsl.experiments import EXPERIMENTS
 from longtail_lcsl.flags import as_given, create_parser, run_name
 from longtail_lcsl.logs import PaperLog, console_line, log_line, result_lines
-from longtail_lcsl.mixing import Mix, blended
 from longtail_lcsl.recipe import LCSL, SelfLabelling, mirrored_mean
 from longtail_lcsl.schedules import warmup_late_cosine
 

@@ -16,7 +16,8 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, jvp
+from torch.autograd import forward_ad
+from torch.func import functional_call
 
 from longtail.backbones import Backbone, linear_classifier
 from longtail.distributed import gather_rows, mean_over_ranks, stand_ins
@@ -130,7 +131,6 @@ class _Plain(nn.Module):
 
 def _logits(network: Backbone, parameters: Mapping[str, Tensor], images: Tensor) -> Tensor:
     """Logits with other parameters, shape (B, C); batch-norm statistics move in copies that are thrown away."""
-    # a differentiated function may change in place only what it made itself, so the copies are made here
     replaced = {**parameters, **{name: each.clone() for name, each in network.named_buffers()}}
     logits: Tensor = functional_call(_Plain(network), {f"network.{name}": each for name, each in replaced.items()}, (images,))
     return logits
@@ -139,9 +139,13 @@ def _logits(network: Backbone, parameters: Mapping[str, Tensor], images: Tensor)
 @torch.no_grad()
 def _directional(network: Backbone, parameters: Named, direction: Named, images: Tensor) -> tuple[Tensor, Tensor]:
     """The logits, and their derivative as the parameters move in a direction: shape (B, C) both."""
-    here = {name: each.detach() for name, each in parameters.items()}
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), forward_ad.dual_level():
         # torch's own, the first time that it differentiates forward
         warnings.filterwarnings("ignore", message=".*torch.jit", category=FutureWarning)
-        outcome = jvp(lambda moved: _logits(network, moved, images), (here,), (direction,))
-    return outcome[0], outcome[1]
+        moving = {
+            name: forward_ad.make_dual(each.detach(), direction[name])  # type: ignore[no-untyped-call]
+            for name, each in parameters.items()
+        }
+        logits, derivative = forward_ad.unpack_dual(_logits(network, moving, images))  # type: ignore[no-untyped-call]
+    assert derivative is not None, "logits depend on the parameters"
+    return logits, derivative
