@@ -180,6 +180,19 @@ def test_missing_files_of_a_list_stop_unless_they_may_be_skipped(tmp_path):
     assert sorted(data.test.class_counts.tolist()) == [1, 2, 2]
 
 
+def test_images_that_lie_elsewhere_than_listed_are_read_there(tmp_path):
+    root = write_fake("imagenet-lt", tmp_path / "data", num_classes=4, largest_class=5, test_per_class=2)
+    for folder in sorted((root / "val").iterdir()):
+        for path in folder.iterdir():
+            path.rename(root / "val" / path.name)
+        folder.rmdir()
+    bad = sorted((root / "val").iterdir())[3]
+    truncate(bad)
+    data = create_data("imagenet-lt", root=root, on_bad_image="skip")
+    assert data.left_out == (f"val/{bad.name}",)
+    assert len(data.test) == 7
+
+
 def test_images_are_held_out_from_those_that_can_be_read(tmp_path):
     root = write_fake("imagenet-lt", tmp_path, num_classes=3, largest_class=8, test_per_class=2)
     (root / "ImageNet_LT_val.txt").write_text((root / "ImageNet_LT_test.txt").read_text())

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from longtail.datasets.base import FileImages
+from longtail.datasets.factory import create_data, fingerprint
 from longtail.datasets.fake import write_fake
 from longtail.datasets.fake_size import MARKER
 from longtail.datasets.list_forms import LINES
@@ -149,10 +150,43 @@ def test_lists_are_looked_for_in_the_working_folder_then_the_roots_folder_then_t
         load_list_data("imagenet-lt", root)
 
 
+def test_further_folders_come_first(root, monkeypatch):
+    as_published(root, monkeypatch)
+    places = [Path("data"), Path("data/ImageNet_LT"), Path("ImageNet_LT"), root]
+    for place in places:
+        place.mkdir(parents=True, exist_ok=True)
+        for file in LISTS["imagenet-lt"].files.values():
+            (place / file).write_text((root / file).read_text())
+        edit(place / TRAIN, lambda lines: [*lines, "x.jpg 99"])
+    for place in places:
+        with pytest.raises(UserError, match=rf"^{place / TRAIN}, line \d+: label 99"):
+            load_list_data("imagenet-lt", root, list_folders=["data", Path("data/ImageNet_LT")])
+        (place / TRAIN).unlink()
+    with pytest.raises(UserError) as caught:
+        load_list_data("imagenet-lt", root, list_folders=["data", Path("data/ImageNet_LT")])
+    first, second, _ = str(caught.value).splitlines()
+    assert first.endswith(f"is in none of data/, data/ImageNet_LT/, ImageNet_LT/, {root}/ImageNet_LT/, {root}/.")
+    assert second.startswith(f"Expected: {TRAIN}, ImageNet_LT_val.txt, {TEST} in data/, and below {root}/ the images")
+
+
+def test_lists_without_a_folder_of_their_own_are_looked_for_in_further_ones(tmp_path):
+    with pytest.raises(UserError, match=rf"train\.csv is in none of data/, {tmp_path}/\.\nExpected: .* in data/, and below"):
+        load_list_data("imagenet-lt-csv", tmp_path, list_folders=["data"])
+
+
 def test_fake_data_bring_their_own_lists(root):
-    Path("ImageNet_LT").mkdir()
-    (Path("ImageNet_LT") / TRAIN).write_text("those of the real data")
-    assert load_list_data("imagenet-lt", root).num_classes == 6
+    for folder in ("ImageNet_LT", "data"):
+        Path(folder).mkdir()
+        (Path(folder) / TRAIN).write_text("those of the real data")
+    assert load_list_data("imagenet-lt", root, list_folders=["data"]).num_classes == 6
+
+
+def test_the_factory_passes_further_folders_on(root):
+    (root / MARKER).unlink()
+    Path("data").mkdir()
+    (Path("data") / TRAIN).write_text("")
+    with pytest.raises(UserError, match=f"^data/{TRAIN} is empty"):
+        create_data("imagenet-lt", root=root, list_folders=["data"])
 
 
 @pytest.mark.parametrize("name", OF_LINES)
@@ -328,6 +362,83 @@ def test_a_folder_that_may_not_be_listed_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "listdir", refuse)
     with pytest.raises(UserError, match=r"cannot list .*train: Permission denied"):
         missing_files(tmp_path, ["train/a.jpg"])
+
+
+# --- Validation images without class folders
+
+
+def flatten(root: Path) -> None:
+    """Moves the validation images out of their class folders."""
+    for folder in sorted((root / "val").iterdir()):
+        for path in folder.iterdir():
+            path.rename(root / "val" / path.name)
+        folder.rmdir()
+
+
+@pytest.mark.parametrize("name", ["imagenet-lt", "imagenet-lt-csv"])
+def test_validation_images_may_lie_flat(name, tmp_path):
+    root = write_fake(name, tmp_path / "data", **SMALL)
+    sorted_, named = load_list_data(name, root), fingerprint(load_list_data(name, root))
+    pictures = [(root / file).read_bytes() for file in sorted_.test.images.files]
+    assert sorted_.test.images.files == sorted_.test.images.paths
+
+    flatten(root)
+    flat = load_list_data(name, root)
+    assert flat.test.images.files == tuple(f"val/{path.split('/')[2]}" for path in sorted_.test.images.paths)
+    assert flat.test.images.paths == sorted_.test.images.paths
+    assert [(root / file).read_bytes() for file in flat.test.images.files] == pictures
+    assert flat.test.subset([4, 1]).images.files == tuple(flat.test.images.files[index] for index in (4, 1))
+    assert flat.train.images.files == sorted_.train.images.paths
+    assert flat.train.class_names == sorted_.train.class_names
+    assert fingerprint(flat) == named
+
+
+def test_the_papers_list_entries_and_the_files_they_stand_for(root, monkeypatch):
+    official = "val/n01440764/ILSVRC2012_val_00029930.JPEG"
+    as_published(root, monkeypatch)
+    edit(root / TEST, lambda lines: [f"{official} {lines[0].split()[1]}", *lines[1:]])
+    flatten(root)
+    (root / "val/ILSVRC2012_val_00029930.JPEG").touch()
+    data = load_list_data("imagenet-lt", root)
+    assert (data.test.images.paths[0], data.test.images.files[0]) == (official, "val/ILSVRC2012_val_00029930.JPEG")
+
+
+def test_where_they_lie_is_decided_for_all_at_once(root):
+    paths = load_list_data("imagenet-lt", root).test.images.paths
+    for path in paths[:-1]:
+        (root / "val" / path.split("/")[2]).write_bytes((root / path).read_bytes())
+    assert load_list_data("imagenet-lt", root).test.images.files == paths
+    (root / paths[1]).unlink()
+    with pytest.raises(UserError, match=rf"line 2: there is no {root / paths[1]}; 1 of the {len(paths)} images"):
+        load_list_data("imagenet-lt", root)
+
+
+def test_missing_ones_are_told_where_the_others_lie(root):
+    paths = load_list_data("imagenet-lt", root).test.images.paths
+    flatten(root)
+    gone = root / "val" / paths[0].split("/")[2]
+    gone.unlink()
+    with pytest.raises(UserError, match=rf"line 1: there is no {gone}; 1 of the {len(paths)} images"):
+        load_list_data("imagenet-lt", root)
+    assert load_list_data("imagenet-lt", root, check_files=()).test.images.files[1] == f"val/{paths[1].split('/')[2]}"
+
+
+def test_without_any_of_them_the_lists_word_stands(root):
+    paths = load_list_data("imagenet-lt", root).test.images.paths
+    flatten(root)
+    (root / "val").rename(root / "elsewhere")
+    for has_folder in (False, True):
+        if has_folder:
+            (root / "val").mkdir()
+        with pytest.raises(UserError, match=rf"line 1: there is no {root / paths[0]}; (\d+) of the \1 images"):
+            load_list_data("imagenet-lt", root)
+
+
+def test_other_data_sets_have_no_flat_images(tmp_path):
+    root = write_fake("places-lt", tmp_path / "data", **SMALL)
+    flatten(root)
+    with pytest.raises(UserError, match=r"there is no .*/val/scene_000/"):
+        load_list_data("places-lt", root)
 
 
 def test_the_marker_of_older_fake_data_is_enough(root):

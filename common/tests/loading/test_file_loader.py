@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from multiprocessing import active_children
 from pathlib import Path
 from textwrap import dedent
@@ -184,6 +185,20 @@ def test_pictures_are_turned_upright_where_the_data_set_says_so(tmp_path):
         shown.append(loader.batch(0, 0).images[0])
     assert not torch.equal(*shown)
     assert shown[0].shape == shown[1].shape == (3, 8, 8)
+
+
+def test_images_are_read_from_the_files_that_they_are(tmp_path):
+    (tmp_path / "val").mkdir()
+    listed = write(tmp_path / "val", cat=noise(9, 9), dog=noise(9, 9, 1), eel=b"nonsense")
+    flat = replace(listed, images=FileImages(tmp_path, ("val/a/cat", "val/b/dog", "val/c/eel"), flat="val"))
+    ours, theirs = (
+        FileLoader(data, Sequential(3), batch_size=1, image_size=8, augmentation=None, mean=MEAN, std=STD).epoch(0)
+        for data in (flat, listed)
+    )
+    for _ in range(2):
+        assert torch.equal(next(ours).images, next(theirs).images)
+    with pytest.raises(UserError, match=rf"^{tmp_path}/val/eel \(class 'eel'\) cannot be read"):
+        next(ours)
 
 
 # what goes wrong

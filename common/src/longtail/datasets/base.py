@@ -59,15 +59,26 @@ class FileImages:
         paths: N paths with forward slashes; the same file may occur more than once.
         upright: turn a picture as its EXIF orientation says. The papers' data sets show pixels as they are stored, because
             published numbers were made so.
+        flat: folder whose files lie side by side, although the paths name folders in it: the image `FLAT/CLASS/NAME` is the
+            file `FLAT/NAME`. What an image is called, for instance in a fingerprint, does not depend on it. Empty for none.
     """
 
     root: Path
     paths: tuple[str, ...]
     upright: bool = False
+    flat: str = ""
 
     def __len__(self) -> int:
         """Number of images."""
         return len(self.paths)
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Where the images lie below the root."""
+        if not self.flat:
+            return self.paths
+        start = f"{self.flat}/"
+        return tuple(start + path.rpartition("/")[2] if path.startswith(start) else path for path in self.paths)
 
     def take(self, indices: Indices) -> FileImages:
         """The images at `indices`, in that order."""

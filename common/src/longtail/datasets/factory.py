@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,6 +43,7 @@ def create_data(
     image_size: int | None = None,
     on_bad_image: str = "fail",
     only_tested: bool = False,
+    list_folders: Sequence[str | Path] = (),
 ) -> LongTailData:
     """The data set `name` with its long-tailed training set.
 
@@ -62,6 +63,7 @@ def create_data(
         on_bad_image: `fail` stops here where a list names a missing file, and where a file is read that cannot be read;
             `skip` reads every file once and leaves out the bad ones, see `readable.leave_out_unreadable`.
         only_tested: of the training set nothing but its labels is needed, so that the images of its list need not be there.
+        list_folders: where the lists of `LISTS` are looked for first, see `lists.load_list_data`.
 
     Raises:
         UserError: for an unknown name, missing or damaged files, and impossible splits.
@@ -72,7 +74,7 @@ def create_data(
         raise UserError(f"unknown treatment {on_bad_image!r} of bad images; choose one of {', '.join(ON_BAD_IMAGE)}")
     if name in IN_FILES:
         looked_at = () if on_bad_image == "skip" else ("test",) if only_tested else ("train", "val", "test")
-        data = _in_files(name, root, image_size, with_val=holdout is not None, looked_at=looked_at)
+        data = _in_files(name, root, image_size, list_folders, with_val=holdout is not None, looked_at=looked_at)
     elif image_size is not None:
         raise UserError(f"the images of {name} keep their size; an image size can be chosen for {', '.join(IN_FILES)}")
     elif name == "digits":
@@ -102,7 +104,13 @@ def hold_out(data: LongTailData, fraction: float | None, seed: int = 0) -> LongT
 
 
 def _in_files(
-    name: str, root: str | Path, image_size: int | None, *, with_val: bool, looked_at: Collection[str]
+    name: str,
+    root: str | Path,
+    image_size: int | None,
+    list_folders: Sequence[str | Path],
+    *,
+    with_val: bool,
+    looked_at: Collection[str],
 ) -> LongTailData:
     """The data set, with every image of the parts `looked_at` there; where that is none, without those that are not."""
     size = 224 if image_size is None else image_size
@@ -111,7 +119,7 @@ def _in_files(
     if name == "folder":
         data = load_folder(root, image_size=size, with_val=with_val)
     else:
-        data = load_list_data(name, root, image_size=size, with_val=with_val, check_files=looked_at)
+        data = load_list_data(name, root, image_size=size, with_val=with_val, check_files=looked_at, list_folders=list_folders)
     if looked_at:
         return data
     from longtail.datasets.readable import leave_out_unreadable  # brings Pillow, for which a command's help need not wait
@@ -122,7 +130,7 @@ def _in_files(
 def fingerprint(data: LongTailData) -> str:
     """16 hexadecimal digits that change with any image, label, class name, order or split of `data`.
 
-    Images in memory count by their pixels, images in files by their paths. Same on every machine.
+    Images in memory count by their pixels, images in files by their paths, wherever they lie. Same on every machine.
     """
     digest = hashlib.blake2b(digest_size=8)
     parts = [data.train, data.val, data.test]

@@ -14,7 +14,7 @@ import numpy as np
 
 from longtail.datasets.base import FileImages, ImageData, Indices, LongTailData
 from longtail.datasets.fake_size import MARKER, FakeSize, generated
-from longtail.datasets.list_forms import ImageList
+from longtail.datasets.list_forms import Places
 from longtail.datasets.published import LISTS, Extent, Published
 from longtail.errors import UserError
 
@@ -28,11 +28,16 @@ def load_list_data(
     image_size: int = 224,
     with_val: bool = False,
     check_files: Container[str] = ("train", "val", "test"),
+    list_folders: Sequence[str | Path] = (),
 ) -> LongTailData:
     """A data set that is given by lists of images and labels.
 
-    The lists are looked for in the data set's own folder below the working folder, in the same folder below the root, and in
-    the root; those of a data set without such a folder, and those in a root of fake data, in the root alone.
+    The lists are looked for in `list_folders`, in the data set's own folder below the working folder, in the same folder below
+    the root, and in the root; those of a data set without such a folder in `list_folders` and in the root; those of fake data
+    in the root alone.
+
+    ImageNet-LT's validation images, which the lists call `val/WNID/NAME`, may be the files `val/NAME`, as ILSVRC packs them:
+    that is so where none of the class folders is there.
 
     Args:
         name: one of `LISTS`.
@@ -40,6 +45,7 @@ def load_list_data(
         image_size: side in pixels that the network sees.
         with_val: also read the published validation list; without one there is still no `val`.
         check_files: the parts of whose images it is looked whether every one exists.
+        list_folders: where a paper keeps the lists; the first folder that has the training list has them all.
 
     Raises:
         UserError: lists or images are missing, a line is malformed, a list is not the published one, or, where none is
@@ -49,12 +55,13 @@ def load_list_data(
     if root.is_file():
         raise UserError(f"{root} is a file; the data root is the folder of the images of {known.title}")
     fake = _fake_size(name, root)
-    folder = root if fake else _folder_of_lists(name, known, root)
-    source = _Source(name, known, root, folder, fake)
+    folders = _folders(known, root, list_folders)
+    expected = _expected(name, known, root, folders[0])
+    source = _Source(known, root, root if fake else _folder_of_lists(known, folders, expected), fake, expected)
     wanted = [part for part in known.files if part != "val" or with_val]
     parts = {part: source.read(part, part in check_files) for part in wanted}
-    names = _class_names(parts["train"], source.num_classes)
-    data = {part: ImageData(FileImages(root, read.paths), read.labels, names) for part, read in parts.items()}
+    names = _class_names(*parts["train"], source.num_classes)
+    data = {part: ImageData(images, labels, names) for part, (images, labels) in parts.items()}
     return LongTailData(
         name=name,
         train=data["train"],
@@ -77,48 +84,69 @@ def _fake_size(name: str, root: Path) -> FakeSize | None:
     return fake.size
 
 
-def _folder_of_lists(name: str, known: Published, root: Path) -> Path:
-    folders = [root] if known.folder is None else [Path(known.folder), root / known.folder, root]
+def _folders(known: Published, root: Path, first: Sequence[str | Path]) -> list[Path]:
+    """Where the lists may be, in the order of search."""
+    usual = [root] if known.folder is None else [Path(known.folder), root / known.folder, root]
+    return [*(Path(folder).expanduser() for folder in first), *usual]
+
+
+def _folder_of_lists(known: Published, folders: Sequence[Path], expected: str) -> Path:
     found = next((folder for folder in folders if (folder / known.files["train"]).is_file()), None)
     if found is None:
         looked = ", ".join(f"{folder}{os.sep}" for folder in folders)
         not_there = "is not in" if len(folders) == 1 else "is in none of"
-        raise UserError(f"{known.title}: {known.files['train']} {not_there} {looked}.\n{_wanted(name, known, root)}")
+        raise UserError(f"{known.title}: {known.files['train']} {not_there} {looked}.\n{expected}")
     return found
 
 
-def _wanted(name: str, known: Published, root: Path) -> str:
-    lists = f"{', '.join(known.files.values())} in {known.folder or root}/"
+def _expected(name: str, known: Published, root: Path, folder: Path) -> str:
+    """What should be there, and what to do without."""
     return (
-        f"Expected: {lists}, and below {root}/ the images, {known.images}. {known.origin}\n"
-        f"To rehearse on fake data: longtail data fake --layout {name} --out DIR"
+        f"Expected: {', '.join(known.files.values())} in {folder}/, and below {root}/ the images, {known.images}. "
+        f"{known.origin}\nTo rehearse on fake data: longtail data fake --layout {name} --out DIR"
     )
 
 
 @dataclass(frozen=True)
 class _Source:
-    """One copy of a data set on this machine."""
+    """One copy of a data set on this machine.
 
-    name: str
+    root: folder of the images.
+    folder: that of the lists.
+    expected: what is told where something is missing.
+    """
+
     known: Published
     root: Path
     folder: Path
     fake: FakeSize | None
+    expected: str
 
     @property
     def num_classes(self) -> int:
         return self.known.sizes["train"].num_classes if self.fake is None else self.fake.num_classes
 
-    def read(self, part: str, check_files: bool) -> ImageList:
-        """The list of a part, which holds what it should."""
+    def read(self, part: str, check_files: bool) -> tuple[FileImages, Indices]:
+        """The images and labels of a part, which holds what it should."""
         path = self.folder / self.known.files[part]
         if not path.is_file():
-            raise UserError(f"{path} is missing.\n{_wanted(self.name, self.known, self.root)}")
-        images = self.known.form.read(path, self.num_classes)
-        self._check_counts(part, path, np.bincount(images.labels, minlength=self.num_classes))
+            raise UserError(f"{path} is missing.\n{self.expected}")
+        listed = self.known.form.read(path, self.num_classes)
+        self._check_counts(part, path, np.bincount(listed.labels, minlength=self.num_classes))
+        images = FileImages(self.root, listed.paths, flat=self._flat(listed.paths))
         if check_files:
-            self._check_files(path, images)
-        return images
+            self._check_files(path, listed.places, images.files)
+        return images, listed.labels
+
+    def _flat(self, paths: Sequence[str]) -> str:
+        """The folder whose images lie side by side, see `FileImages`: one that has some of the files and no class folder."""
+        folder = self.known.flat
+        below = [path.split("/") for path in paths if folder and path.startswith(f"{folder}/")]
+        if folder is None or not below:
+            return ""
+        there = set(_names_in(self.root / folder))
+        has_folders, has_files = (not there.isdisjoint(names[at] for names in below) for at in (1, -1))
+        return folder if has_files and not has_folders else ""
 
     def _check_counts(self, part: str, path: Path, counts: Indices) -> None:
         binding = self.known.binding or self.fake is not None
@@ -132,7 +160,7 @@ class _Source:
 
     def _difference(self, part: str, file: str, counts: Indices) -> str | None:
         """What the list of a part with these images per class does not agree with, and how, if there is anything."""
-        expected, found = self._expected(part), Extent.of(counts)
+        expected, found = self._extent(part), Extent.of(counts)
         by = MARKER if self.fake is not None else f"the published {file if self.known.binding else self.known.title}"
         if expected is not None and found != expected:
             empty = f"; class {counts.argmin()} has no image" if found.num_classes < self.num_classes else ""
@@ -146,7 +174,7 @@ class _Source:
                 )
         return None
 
-    def _expected(self, part: str) -> Extent | None:
+    def _extent(self, part: str) -> Extent | None:
         if self.fake is None:
             return self.known.sizes.get(part)
         if part != "train":
@@ -155,14 +183,13 @@ class _Source:
 
         return Extent.of(long_tailed_sizes(self.fake))
 
-    def _check_files(self, path: Path, images: ImageList) -> None:
-        missing = missing_files(self.root, images.paths)
+    def _check_files(self, path: Path, places: Places, files: Sequence[str]) -> None:
+        missing = missing_files(self.root, files)
         if missing:
-            first = next(image for image, each in enumerate(images.paths) if each in missing)
+            first = next(image for image, file in enumerate(files) if file in missing)
             raise UserError(
-                f"{path}, {images.places[first]}: there is no {self.root / images.paths[first]}; "
-                f"{len(missing)} of the {len(set(images.paths))} images in this list are missing.\n"
-                f"{_wanted(self.name, self.known, self.root)}"
+                f"{path}, {places[first]}: there is no {self.root / files[first]}; "
+                f"{len(missing)} of the {len(set(files))} images in this list are missing.\n{self.expected}"
             )
 
 
@@ -192,9 +219,9 @@ def _names_in(folder: Path) -> list[str]:
         raise UserError(f"cannot list {folder}: {error.strerror}") from error
 
 
-def _class_names(images: ImageList, num_classes: int) -> tuple[str, ...]:
+def _class_names(images: FileImages, labels: Indices, num_classes: int) -> tuple[str, ...]:
     """The folder of each class's first image (a WordNet id, a scene, a category id), or numbers where classes share folders."""
-    first = dict(zip(reversed(images.labels.tolist()), reversed(images.paths), strict=True))
+    first = dict(zip(reversed(labels.tolist()), reversed(images.paths), strict=True))
     folders = [first[label].rpartition("/")[0].rpartition("/")[2] for label in range(num_classes)]
     if "" in folders or len(set(folders)) < num_classes:
         return tuple(map(str, range(num_classes)))

@@ -57,6 +57,7 @@ class Published:
         form: how the lists are written.
         origin: where its files come from, in a sentence.
         mean, std: per-channel normalisation.
+        flat: folder of the lists' paths that its publishers pack without the class folders in it; None if there is none.
         binding: whether a training list that is not the published one is an error. Where none is published in this form, it is
             one that others have written.
     """
@@ -71,6 +72,7 @@ class Published:
     origin: str = "Lists and images come from their publishers."
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
+    flat: str | None = None
     binding: bool = True
 
 
@@ -83,8 +85,9 @@ _IMAGENET_LT = Published(
         "test": Extent.balanced(1000, 50),
     },
     train_sha256="93782c2e7eda453ae409fed503a27bc8d430ecb583c7d4b3c3adc93c2887236e",
-    images="train/WNID/ and val/WNID/ (ILSVRC 2012, validation images sorted into class folders)",
+    images="train/WNID/ and val/WNID/ (ILSVRC 2012; its validation images may also lie straight in val/)",
     folder="ImageNet_LT",
+    flat="val",
 )
 
 _INAT18 = Published(

@@ -71,7 +71,7 @@ def _readable(name: str, part: ImageData, reasons: Mapping[_File, str]) -> Image
 def _files(part: ImageData) -> list[_File]:
     """The files of a part in its order; none for images in memory."""
     images = part.images
-    return [_File(images.root, path, images.upright) for path in images.paths] if isinstance(images, FileImages) else []
+    return [_File(images.root, file, images.upright) for file in images.files] if isinstance(images, FileImages) else []
 
 
 def _reasons(files: Sequence[_File], threads: int | None) -> dict[_File, str]:

@@ -122,8 +122,8 @@ class FileLoader(SlicedLoader):
                 augmentation = Draws()
             for start in range(0, len(indices), TASK):
                 some = slice(start, start + TASK)
-                files = self._images.take(indices[some])
-                yield Task(files.root, files.paths, files.upright, framing[some], augmentation[some])
+                images = self._images.take(indices[some])
+                yield Task(images.root, images.files, images.upright, framing[some], augmentation[some])
 
     def _collected(self, results: Iterator[Result], indices: Indices) -> Tensor:
         """The images at these indices as one batch on the host: uint8, shape (B, size, size, 3)."""
@@ -139,9 +139,10 @@ class FileLoader(SlicedLoader):
         return images
 
     def _complaint(self, index: int, reason: str) -> UserError:
-        path, name = self._images.root / self._images.paths[index], self._class_names[self._labels[index]]
+        (file,) = self._images.take(np.array([index])).files
+        name = self._class_names[self._labels[index]]
         return UserError(
-            f"{path} (class {name!r}) cannot be read: {reason}\n"
+            f"{self._images.root / file} (class {name!r}) cannot be read: {reason}\n"
             "--on-bad-image skip leaves such images out and corrects the class counts"
         )
 

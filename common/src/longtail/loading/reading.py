@@ -20,7 +20,7 @@ from longtail.loading.framing import Framing
 class Task(NamedTuple):
     """Some pictures and what happens to them.
 
-    root, paths, upright: the files, as in `FileImages`.
+    root, paths, upright: the files, as the `root`, `files` and `upright` of `FileImages`.
     framing, augmentation: the random numbers of these pictures.
     """
 
