@@ -17,6 +17,8 @@ class Experiment:
         stage1: where the scripts look for the network that large images are seen with, the first that exists.
         stage1_source: where its authors publish one.
         jitter: of brightness, contrast and saturation in the augmentation.
+        lists: what the core calls these lists of images, of large data sets.
+        meta_from: the part of the data set that meta images are taken from.
         augments_meta: whether meta images are augmented like training images.
         published_meta: meta images of a class that the paper's code takes, whatever its flag says; None where it follows it.
     """
@@ -28,6 +30,8 @@ class Experiment:
     stage1: tuple[str, ...] = ()
     stage1_source: str = ""
     jitter: float = 0.0
+    lists: str = ""
+    meta_from: str = "train"
     augments_meta: bool = True
     published_meta: int | None = None
 
@@ -55,6 +59,8 @@ LARGE = {
             ),
             f"{_MODELS}/ImageNet_LT/models/resnet50_uniform_e90.pth",
             jitter=0.4,
+            lists="imagenet-lt",
+            meta_from="val",
             augments_meta=False,
             published_meta=10,
         ),
@@ -68,6 +74,7 @@ LARGE = {
                 "stage1/iNat18/resnet50_uniform_e200.pth",
             ),
             f"{_MODELS}/iNaturalist18/models/resnet50_uniform_e200.pth",
+            lists="inat18",
             published_meta=2,
         ),
     )
