@@ -15,7 +15,7 @@ from longtail.training.commands import run_command
 from longtail.training.launch import relaunch, speaks
 from longtail.training.runtime import RuntimeOptions
 from longtail_dpa_ei.experiments import CIFAR
-from longtail_dpa_ei.flags import create_cifar_parser
+from longtail_dpa_ei.flags import create_cifar_parser, flag_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -97,8 +97,8 @@ def train(args: argparse.Namespace, runtime: RuntimeOptions) -> dict[str, Any]:
     from longtail_dpa_ei.method import METHOD
 
     say = print if ranks().is_first else lambda *_: None
-    for name, value in vars(args).items():
-        say(f"{name}={value}")
+    for line in flag_lines(args):
+        say(line)
     check_network(args.arch)
     data = load(args, runtime)
     announce(args, data, say)
@@ -171,7 +171,8 @@ def method_options(args: argparse.Namespace) -> DPAEIOptions:
     """The method's options as the flags say."""
     from longtail_dpa_ei.method import DPAEIOptions
 
-    given = {**vars(args), "margins": True, "augmentation": "reflect", "switch_epochs": tuple(args.switch_epochs)}
+    first, second = args.switch_epochs
+    given = {**vars(args), "switch_epoch": first, "decay_epoch": second, "margins": True, "augmentation": "reflect"}
     return DPAEIOptions(**{each.name: given[each.name] for each in fields(DPAEIOptions)})
 
 
@@ -195,10 +196,29 @@ def open_run(args: argparse.Namespace, runtime: RuntimeOptions, identity: Mappin
     def choose() -> Path:
         earlier = sorted((each for each in parent.glob("*/run.json")), reverse=True) if runtime.resume_auto else []
         candidates = (Run(each.parent, each.parent, identity=own) for each in earlier)
-        return next((each.log_dir for each in candidates if each.is_there()), parent / time.strftime("%Y%m%d%H%M%S"))
+        return next((each.log_dir for each in candidates if each.is_there()), None) or _claimed(parent)
 
     folder: Path = on_first(choose)
     return Run(folder, folder, identity=own)
+
+
+def _claimed(parent: Path) -> Path:
+    """A new folder named by the time, made at once, so that it is nobody else's even if two runs begin in the same second."""
+    from longtail.training.files import make_folder
+
+    make_folder(parent)
+    folder, number = parent / time.strftime("%Y%m%d%H%M%S"), 1
+    first = folder.name
+    while True:
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            number += 1
+            folder = parent / f"{first}-{number}"
+        except OSError as error:
+            raise UserError(f"cannot make the folder {folder}: {error.strerror or error}") from error
+        else:
+            return folder
 
 
 def listeners(options: DPAEIOptions, runtime: RuntimeOptions, run: Run) -> Sequence[Listener]:

@@ -11,7 +11,7 @@ from longtail.errors import UserError
 from longtail.training.commands import run_command
 from longtail.training.runtime import RuntimeOptions
 from longtail_dpa_ei.experiments import CIFAR
-from longtail_dpa_ei.flags import create_cifar_test_parser
+from longtail_dpa_ei.flags import create_cifar_test_parser, flag_lines
 
 if TYPE_CHECKING:
     from longtail.datasets.base import LongTailData
@@ -47,6 +47,8 @@ def evaluate(args: argparse.Namespace, runtime: RuntimeOptions) -> Summary:
     from longtail_dpa_ei.cifar import check_network, load
     from longtail_dpa_ei.logs import prec_line, result_block, test_line
 
+    for line in flag_lines(args):
+        print(line)
     path = Path(args.checkpoint_path)
     print(f"checkpoint_path: {path}")
     check_network(args.arch)
@@ -81,7 +83,7 @@ def finish(args: argparse.Namespace, path: Path, data: LongTailData, summary: Su
 
     shared = {each.name for each in fields(RuntimeOptions)}
     identity = {name: value for name, value in vars(args).items() if name not in shared}
-    folder = path.with_name(f"{path.name.partition('.')[0]}_test")
+    folder = path.with_name(f"{path.name.removesuffix('.tar').removesuffix('.pth')}_test")
     print(summary_text(summary, data.train.class_names))
     for moved in record(Run(folder, folder, identity=identity), data, summary, path, content):
         print(f"notice: an earlier evaluation was moved to {moved}")

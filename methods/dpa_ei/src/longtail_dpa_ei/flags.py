@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from longtail.training.launch import gpu_ids
@@ -39,6 +39,12 @@ class Defaults:
 CIFAR_TRAIN = Defaults(CIFAR, "cifar100", num_meta=100, batch_size=100, epochs=200, lr=0.1, print_freq=100, gpu="0")
 TRAIN = Defaults(LARGE, "iNaturalist18", num_meta=2, batch_size=100, epochs=20, lr=0.0003)
 TEST = Defaults(LARGE, "ImageNet_LT", num_meta=10, batch_size=64, epochs=20, lr=0.1, lam=0.75, workers=16)
+
+
+def flag_lines(args: argparse.Namespace) -> Iterator[str]:
+    """What the paper's scripts begin with: each flag and its value."""
+    for name, value in vars(args).items():
+        yield f"{name}={','.join(map(str, value)) if isinstance(value, (list, tuple)) else value}"
 
 
 def create_cifar_parser() -> argparse.ArgumentParser:
@@ -230,6 +236,4 @@ def _add_rest(group: argparse._ArgumentGroup, defaults: Defaults) -> None:
         help=f"GPUs to use, one process each (default: {'all of them' if defaults.gpu is None else defaults.gpu})",
     )
     group.add_argument("--save_name", default="name", help="has no effect")
-    group.add_argument(
-        "--idx", default="0", help="on CIFAR, folder of the run in checkpoint/ours (default: %(default)s)"
-    )
+    group.add_argument("--idx", default="0", help="on CIFAR, folder of the run in checkpoint/ours (default: %(default)s)")

@@ -13,7 +13,7 @@ from longtail.training.commands import run_command
 from longtail.training.launch import relaunch, speaks
 from longtail.training.runtime import RuntimeOptions
 from longtail_dpa_ei.experiments import LARGE, Experiment
-from longtail_dpa_ei.flags import create_large_parser
+from longtail_dpa_ei.flags import create_large_parser, flag_lines
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -66,8 +66,8 @@ def train(experiment: Experiment, args: argparse.Namespace, runtime: RuntimeOpti
     from longtail_dpa_ei.stage1 import find
 
     say = print if ranks().is_first else lambda *_: None
-    for name, value in vars(args).items():
-        say(f"{name}={value}")
+    for line in flag_lines(args):
+        say(line)
     start = find(experiment, args.stage1)
     data = load(experiment, args, runtime)
     say("random features" if start is None else f"features and classifier of {start}")

@@ -11,7 +11,7 @@ from longtail.training.commands import run_command
 from longtail.training.launch import relaunch
 from longtail.training.runtime import RuntimeOptions
 from longtail_dpa_ei.experiments import LARGE
-from longtail_dpa_ei.flags import create_large_test_parser
+from longtail_dpa_ei.flags import create_large_test_parser, flag_lines
 
 if TYPE_CHECKING:
     from longtail.metrics import Summary
@@ -39,6 +39,7 @@ def main(argv: list[str]) -> int | None:
 
 def evaluate(args: argparse.Namespace, runtime: RuntimeOptions) -> Summary:
     """Evaluate and print; torch is imported from here on."""
+    from longtail.distributed import ranks
     from longtail.losses import create_loss
     from longtail.training.assess import assess
     from longtail.training.devices import place
@@ -49,6 +50,9 @@ def evaluate(args: argparse.Namespace, runtime: RuntimeOptions) -> Summary:
     from longtail_dpa_ei.logs import prec_line, test_line
     from longtail_dpa_ei.stage1 import create_network
 
+    say = print if ranks().is_first else lambda *_: None
+    for line in flag_lines(args):
+        say(line)
     path = Path(args.loading_path)
     data = load(LARGE[args.dataset], args, runtime, only_tested=True)
     recipe = PlainTraining(create_network(path, data.num_classes, args.seed), create_loss("ce", class_counts=data.class_counts))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from longtail.metrics import Summary
+from longtail.training import checkpoint
 from longtail.training.recipe import Clock
 from longtail.training.reports import Averaged, BatchReport, EpochReport, Listener
 from longtail.training.run_folder import Run
@@ -69,6 +70,12 @@ class PaperLog(Listener):
         self._implicit = implicit
         self._started = time.perf_counter()
 
+    def run_started(self, epoch: int, epochs: int) -> None:
+        """Give the best epoch's checkpoint its number, if the run was killed between the two."""
+        best = self._run.best_checkpoint
+        if best.is_file():
+            self._keep(checkpoint.read(best)["epoch"] - 1)
+
     def train_batch(self, report: BatchReport, clock: Clock, learning_rate: float) -> None:
         """Print the batch's line below a banner."""
         banner = f"{RULE}{'IDASAug Train' if self._implicit(clock.epoch) else 'Train'}{RULE}"
@@ -86,13 +93,16 @@ class PaperLog(Listener):
     def epoch_ended(self, report: EpochReport) -> None:
         """Keep the checkpoint of a new best epoch under its number."""
         if report.is_best:
-            link(self._run.best_checkpoint, self._run.checkpoint_dir / numbered_checkpoint(report.clock.epoch))
+            self._keep(report.clock.epoch)
 
     def run_finished(self, results: dict[str, Any]) -> None:
         """Print the best accuracy and how long it took."""
         best = results["best"]
         shown = "unknown" if best is None else f"{100 * best['accuracy']:.3f}"
         self._say(f"Best accuracy:  {shown}\ntime: {(time.perf_counter() - self._started) / 60:.2f} minutes")
+
+    def _keep(self, epoch: int) -> None:
+        link(self._run.best_checkpoint, self._run.checkpoint_dir / numbered_checkpoint(epoch))
 
     def _say(self, lines: str) -> None:
         print(lines, flush=True)

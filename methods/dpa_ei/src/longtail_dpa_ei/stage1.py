@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -65,20 +66,23 @@ def create_network(path: Path | None, num_classes: int, seed: int) -> Backbone:
 
 
 def _read(path: Path) -> Mapping[str, Any]:
-    # what pickles of accuracies as numpy's numbers name; reading them runs no code of the file
-    numbers = [np.dtype, type(np.dtype("float64")), type(np.dtype("float32")), type(np.dtype("int64")), _numpy_scalar()]
     try:
-        with torch.serialization.safe_globals(numbers):
+        with torch.serialization.safe_globals(_numbers()):
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
-        raise UserError(f"not a readable checkpoint (damaged, or not plain tensors): {str(error).strip()[:200]}") from error
+    except (pickle.UnpicklingError, RuntimeError, EOFError, zipfile.BadZipFile, OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UserError(f"not a readable checkpoint (damaged, or not plain tensors): {reason[:200]}") from error
     if not isinstance(content, Mapping):
         raise UserError("not a checkpoint")
     return content
 
 
-def _numpy_scalar() -> Any:
-    return np.float64(0).__reduce__()[0]
+def _numbers() -> list[Any]:
+    """What pickles of accuracies as numpy's numbers name; reading them runs no code of the file."""
+    scalar = np.float64(0).__reduce__()[0]
+    # numpy 2 moved the function, and the published files are older than that
+    names = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")
+    return [np.dtype, *(type(np.dtype(each)) for each in ("float64", "float32", "int64")), *((scalar, name) for name in names)]
 
 
 def _flat(content: Mapping[str, Any]) -> dict[str, Tensor]:
