@@ -11,34 +11,26 @@ First, on the CPU, both take the same steps in float32 in the default memory for
 with the same random draws: weights and batch-norm statistics must be equal to the bit, and losses but for the order of their
 sums, or the exit code is 1.
 
-Variants take turns, so that a change of the machine's speed meets all of them; the first round warms up and is not counted; the
-ratio is of the minima of the others. Memory is the peak of what tensors take during two steps on top of what stays between
-steps (weights, momentum, batches). The images are noise: their content costs nothing.
+How time and memory are measured stands in `stepping.py`.
 """
 
 from __future__ import annotations
 
 import argparse
-import gc
-import json
-import os
 import sys
-import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from stepping import DEFAULT, VARIANTS, Entry, Trained, add_options, clock_at, in_words, measured, noise, prepared, print_costs
 from torch import Tensor
 
 from longtail.backbones import BACKBONES, Backbone, create_backbone
 from longtail.datasets.splits import class_counts
 from longtail.loading.base import Batch
-from longtail.randomness import Randomness
-from longtail.training.devices import autocast, choose_device, in_memory_format, make_exact, place
+from longtail.training.devices import in_memory_format, place
 from longtail.training.mixup import Mixing
 from longtail.training.options import at_least
 from longtail.training.recipe import Clock
@@ -51,26 +43,9 @@ CLASSES = 100
 COUNTS = class_counts(CLASSES, 500, 0.01, "exp")
 PAPER = SelfLabelling()
 SGD = {"lr": 0.01, "momentum": 0.9, "weight_decay": 5e-3}
-DEFAULT = RuntimeOptions(precision="float32", channels_last=False)
-VARIANTS = {
-    "float32, contiguous": DEFAULT,
-    "float32, channels_last": RuntimeOptions(precision="float32", channels_last=True),
-    "bf16, channels_last": RuntimeOptions(precision="bf16", channels_last=True),
-}
 CHECKED_STEPS = 6
 ROUNDING = 1e-6
 """What the order of summation may change in a loss, as a share of it."""
-
-
-def noise(count: int, size: int, side: int, device: torch.device) -> list[Batch]:
-    """Batches as a loader yields them."""
-    randomness = torch.Generator().manual_seed(0)
-    batches = []
-    for _ in range(count):
-        images = torch.randn(size, 3, side, side, generator=randomness).to(device, memory_format=torch.channels_last)
-        labels = torch.randint(CLASSES, (size,), generator=randomness).to(device)
-        batches.append(Batch(images, labels, torch.arange(size, device=device), size))
-    return batches
 
 
 def sequential_draws() -> Mixing:
@@ -135,8 +110,10 @@ class Transcription:
         return loss.detach()
 
 
-class Ours:
-    """The recipe, as the training loop runs it."""
+class Ours(Trained):
+    """The recipe."""
+
+    recipe: LCSL
 
     def __init__(
         self,
@@ -147,37 +124,21 @@ class Ours:
         mixing: Mixing = mix_at,
     ):
         teacher = networks[1] if LCSL.needs_teacher(COUNTS, settings) else None
-        self.student = networks[0]
-        self.recipe = LCSL(self.student, teacher, COUNTS, settings, mixing)
-        self.recipe.train()
+        recipe = LCSL(networks[0], teacher, COUNTS, settings, mixing)
+        recipe.train()
+        place(recipe, device, options)
+        super().__init__(recipe, create_sgd(recipe, **SGD), options)
         self.refresh_teacher()
-        place(self.recipe, device, options)
-        self.optimiser = create_sgd(self.recipe, **SGD)
-        self.options = options
 
     def refresh_teacher(self) -> None:
         """After a new best epoch; without one there is no teacher yet."""
-        self.recipe.refresh_teacher(self.student.state_dict())
+        self.recipe.refresh_teacher(self.network.state_dict())
         self.recipe.begin_epoch(clock_at(0))
-
-    def step(self, batch: Batch, clock: Clock) -> Tensor:
-        """One iteration; returns its loss."""
-        with autocast(batch.images.device, self.options.precision):
-            output = self.recipe(batch, clock)
-        output.loss.backward()
-        self.optimiser.step()
-        self.optimiser.zero_grad(set_to_none=True)
-        return output.loss.detach()
 
 
 def networks(backbone: str) -> tuple[Backbone, Backbone]:
     """Student and teacher."""
     return tuple(create_backbone(backbone, num_classes=CLASSES, seed=seed) for seed in (0, 1))
-
-
-def clock_at(step: int) -> Clock:
-    """A place in the first epoch."""
-    return Clock(epoch=0, epochs=1, step=step, steps=10**6, randomness=Randomness(0))
 
 
 def middle(values: Tensor) -> float:
@@ -209,7 +170,7 @@ def compare(backbone: str, batches: Sequence[Batch]) -> str:
         theirs.settings = ours.recipe.settings = settings
         expected = theirs.step(batch, clock)
         differences.append(float((ours.step(batch, clock) - expected).abs() / expected))
-        found = ours.student.state_dict()
+        found = ours.network.state_dict()
         for name, value in theirs.student.state_dict().items():
             if not torch.equal(value, found[name]):
                 sys.exit(f"ours and the transcription differ: {name} after {step + 1} steps")
@@ -220,95 +181,33 @@ def compare(backbone: str, batches: Sequence[Batch]) -> str:
     return f"{CHECKED_STEPS} steps: {equal}, {losses}; {np.mean(shares):.0%} of the images had a second label"
 
 
-def finish(device: torch.device) -> None:
-    """Wait for what a GPU still has to do."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
-def seconds_of(contestant: Transcription | Ours, batches: Sequence[Batch], clocks: Sequence[Clock]) -> float:
-    """Seconds of one step."""
-    device = batches[0].images.device
-    finish(device)
-    started = time.perf_counter()
-    for index, clock in enumerate(clocks):
-        contestant.step(batches[index % len(batches)], clock)
-    finish(device)
-    return (time.perf_counter() - started) / len(clocks)
-
-
-def peak_bytes(contestant: Transcription | Ours, batches: Sequence[Batch]) -> int:
-    """The most that tensors take during two steps, on top of what is there before and after; the step must have run before."""
-
-    def steps() -> None:
-        for index in range(2):
-            contestant.step(batches[index], clock_at(index))
-        contestant.optimiser.zero_grad(set_to_none=True)
-
-    device = batches[0].images.device
-    contestant.optimiser.zero_grad(set_to_none=True)
-    gc.collect()
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-        before = torch.cuda.memory_allocated(device)
-        steps()
-        return torch.cuda.max_memory_allocated(device) - before
-    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # otherwise it reports each start and end
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
-        steps()
-    with tempfile.TemporaryDirectory() as folder:
-        trace = Path(folder) / "trace.json"
-        profile.export_chrome_trace(str(trace))
-        events = [each for each in json.loads(trace.read_text())["traceEvents"] if each["name"] == "[memory]"]
-    events.sort(key=lambda event: event["ts"])
-    return int(np.cumsum([event["args"]["Bytes"] for event in events]).max())
-
-
 def main() -> None:
     """Compare, measure, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--backbone", choices=BACKBONES, default="resnet32", help="network (default: %(default)s)")
     parser.add_argument("--batch", type=at_least(2), default=64, help="images of a batch (default: %(default)s)")
     parser.add_argument("--side", type=at_least(8), default=32, help="side of an image in px (default: %(default)s)")
-    parser.add_argument("--rounds", type=at_least(1), default=5, help="rounds that are timed (default: %(default)s)")
-    parser.add_argument("--steps", type=at_least(1), default=3, help="steps of a variant in a round (default: %(default)s)")
-    parser.add_argument("--threads", type=at_least(1), help="threads (default: as torch chooses)")
-    parser.add_argument("--device", default="cpu", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
+    add_options(parser)
     args = parser.parse_args()
-    if args.threads:
-        torch.set_num_threads(args.threads)
-    device = choose_device(args.device)
-    make_exact(device)
-    batches = noise(3, args.batch, args.side, device)
+    device = prepared(args)
+    batches = noise(3, args.batch, (3, args.side, args.side), CLASSES, device)
 
     if device.type == "cpu":
         print(compare(args.backbone, batches), flush=True)
 
-    contestants: dict[str, tuple[Transcription | Ours, list[Batch]]] = {}
+    entries: dict[str, Entry] = {}
     contiguous = [in_memory_format(batch, DEFAULT) for batch in batches]
     for suffix, settings in (("", PAPER), (", beta 0", replace(PAPER, beta=0.0))):
         transcription = Transcription(networks(args.backbone), settings, sequential_draws(), device)
-        contestants[f"transcription{suffix}"] = transcription, contiguous
+        entries[f"transcription{suffix}"] = Entry(transcription, contiguous, clock_at)
         for name, options in VARIANTS.items():
             ours = Ours(networks(args.backbone), settings, options, device)
-            contestants[f"{name}{suffix}"] = ours, [in_memory_format(batch, options) for batch in batches]
+            entries[f"{name}{suffix}"] = Entry(ours, [in_memory_format(batch, options) for batch in batches], clock_at)
 
-    seconds: dict[str, list[float]] = {name: [] for name in contestants}
-    for done in range(args.rounds + 1):
-        clocks = [clock_at(done * args.steps + step) for step in range(args.steps)]
-        for name, (contestant, own_batches) in contestants.items():
-            seconds[name].append(seconds_of(contestant, own_batches, clocks))
-    memory = {name: peak_bytes(*contestant) for name, contestant in contestants.items()}
-
-    where = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
-    print(f"{args.backbone}, batch {args.batch}, {args.side} px, {where}, best of {args.rounds} rounds of {args.steps} steps")
-    print(f"{'variant':<32}{'ms/step':>10}{'ratio':>8}{'MiB':>10}{'ratio':>8}")
-    best = {name: min(taken[1:]) for name, taken in seconds.items()}
-    for name in contestants:
-        if name.startswith("transcription"):
-            baseline = name
-        faster, smaller = best[baseline] / best[name], memory[baseline] / memory[name]
-        print(f"{name:<32}{1000 * best[name]:10.1f}{faster:8.2f}{memory[name] / 2**20:10.1f}{smaller:8.2f}")
+    costs = measured(entries, args.rounds, args.steps)
+    best = f"best of {args.rounds} rounds of {args.steps} steps"
+    title = f"{args.backbone}, batch {args.batch}, {args.side} px, {in_words(device)}, {best}"
+    print_costs(title, costs, [name for name in costs if name.startswith("transcription")])
 
 
 if __name__ == "__main__":
