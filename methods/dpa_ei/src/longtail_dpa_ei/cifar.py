@@ -54,8 +54,8 @@ def check(args: argparse.Namespace) -> None:
     first, second = args.switch_epochs
     if first > second:
         raise UserError(f"--switch-epochs {first} {second}: the second one comes after the first")
-    if not re.fullmatch(r"[\w.+-]+", args.idx):
-        raise UserError(f"--idx {args.idx!r} becomes a folder's name: letters, digits and . + - _ only")
+    if not re.fullmatch(r"[\w+-][\w.+-]*", args.idx):
+        raise UserError(f"--idx {args.idx!r} becomes a folder's name: letters, digits and + - _, and after them dots")
     if speaks():
         for text in notices(args):
             print(f"notice: {text}", file=sys.stderr)

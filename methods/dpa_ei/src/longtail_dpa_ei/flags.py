@@ -205,13 +205,6 @@ def _add_training(group: argparse._ArgumentGroup, defaults: Defaults) -> None:
         default=5e-4,
         help="weight decay (default: %(default)s)",
     )
-    group.add_argument(
-        "--lam",
-        type=between(0),
-        default=defaults.lam,
-        help="strength of the implicit augmentation at the end; it grows with the epoch (default: %(default)s)",
-    )
-    group.add_argument("--meta_lr", type=between(0), default=0.1, help="step size of the covariances (default: %(default)s)")
 
 
 def _add_rest(group: argparse._ArgumentGroup, defaults: Defaults) -> None:
@@ -229,11 +222,18 @@ def _add_rest(group: argparse._ArgumentGroup, defaults: Defaults) -> None:
         help="batches between lines (default: %(default)s)",
     )
     group.add_argument(
+        "--lam",
+        type=between(0),
+        default=defaults.lam,
+        help="strength of the implicit augmentation at the end; it grows with the epoch (default: %(default)s)",
+    )
+    group.add_argument(
         "--gpu",
         type=gpu_ids,
         default=defaults.gpu,
         metavar="N[,N...]",
         help=f"GPUs to use, one process each (default: {'all of them' if defaults.gpu is None else defaults.gpu})",
     )
+    group.add_argument("--meta_lr", type=between(0), default=0.1, help="step size of the covariances (default: %(default)s)")
     group.add_argument("--save_name", default="name", help="has no effect")
     group.add_argument("--idx", default="0", help="on CIFAR, folder of the run in checkpoint/ours (default: %(default)s)")

@@ -147,3 +147,4 @@ def link(file: Path, name: Path) -> None:
     except OSError:  # a file system without links
         temporary.write_bytes(file.read_bytes())
     temporary.replace(name)
+    temporary.unlink(missing_ok=True)  # two names of one file are left as they are
