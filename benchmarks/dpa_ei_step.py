@@ -16,7 +16,7 @@ of the implicit one.
 
 With --diagonal a step is that of the classifier on features, as on iNaturalist 2018. An array of a row of features for each
 image and class, which the paper's code makes several of, would there be larger than all that a step of ours takes, or the exit
-code is 1. --transcription measures it too, without the anomaly detection that the paper's code leaves on; it takes some 30 GB.
+code is 1. --transcription measures it too, without the anomaly detection that the paper's code leaves on; it takes some 25 GiB.
 """
 
 from __future__ import annotations
