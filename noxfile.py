@@ -150,7 +150,7 @@ def bench(session: nox.Session) -> None:
     name = words.pop(0) if words and not words[0].startswith("-") else "cmo_epoch"
     if not (ROOT / "benchmarks" / f"{name}.py").is_file():
         session.error(
-            f"no benchmark {name!r}; there are: " + ", ".join(sorted(each.stem for each in ROOT.glob("benchmarks/*.py")))
+            f"no benchmark {name!r}; there are: " + ", ".join(sorted(each.stem for each in ROOT.glob("benchmarks/[!_]*.py")))
         )
     session.install("./common", *(f"./{folder.relative_to(ROOT)}" for folder in METHODS))
     session.run("python", f"benchmarks/{name}.py", *words)

@@ -32,7 +32,7 @@ from itertools import pairwise
 import numpy as np
 import torch
 import torch.nn.functional as F
-from stepping import (
+from _stepping import (
     DEFAULT,
     VARIANTS,
     Contestant,

@@ -24,7 +24,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 import torch.nn.functional as F
-from stepping import DEFAULT, VARIANTS, Entry, Trained, add_options, clock_at, in_words, measured, noise, prepared, print_costs
+from _stepping import DEFAULT, VARIANTS, Entry, Trained, add_options, clock_at, in_words, measured, noise, prepared, print_costs
 from torch import Tensor
 
 from longtail.backbones import BACKBONES, Backbone, create_backbone
