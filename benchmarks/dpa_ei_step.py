@@ -11,7 +11,7 @@ gradient needed is let go before the main pass. A step is everything from two ba
 
 First both take the same steps in float64, from the same weights: the meta gradient, the corrected covariance, the estimator,
 losses, and what a step adds to weights and batch-norm statistics must be equal but for rounding, or the exit code is 1. Then
-each variant is measured, as `stepping.py` says. The explicit stage's step (mixup) has no transcription; it is shown as a share
+each variant is measured, as `_stepping.py` says. The explicit stage's step (mixup) has no transcription; it is shown as a share
 of the implicit one.
 
 With --diagonal a step is that of the classifier on features, as on iNaturalist 2018. An array of a row of features for each

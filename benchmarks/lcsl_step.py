@@ -11,7 +11,7 @@ First, on the CPU, both take the same steps in float32 in the default memory for
 with the same random draws: weights and batch-norm statistics must be equal to the bit, and losses but for the order of their
 sums, or the exit code is 1.
 
-How time and memory are measured stands in `stepping.py`.
+How time and memory are measured stands in `_stepping.py`.
 """
 
 from __future__ import annotations
