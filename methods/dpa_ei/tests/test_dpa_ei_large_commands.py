@@ -282,6 +282,13 @@ class Killed(BaseException):
     """Nothing in the project catches it."""
 
 
+def state(path):
+    """All of a checkpoint but how many bytes of which log belong to it; seconds have several lengths."""
+    content = read(path)
+    content.get("longtail", {"progress": {}})["progress"].pop("log_sizes", None)
+    return flat(content)
+
+
 @pytest.mark.parametrize("cached", ["", "--cache-features"])
 def test_killed_and_resumed_equals_uninterrupted(cached, whole, place, imagenet, start, run, monkeypatch, capfd):
     how = f"{HERE} --stage1 {start} {cached}"
@@ -309,7 +316,7 @@ def test_killed_and_resumed_equals_uninterrupted(cached, whole, place, imagenet,
     assert metrics(folder) == metrics(whole)
     assert {each.name for each in folder.iterdir()} == {each.name for each in whole.iterdir()}
     for path in whole.glob("*.tar"):
-        assert flat(read(folder / path.name)) == flat(read(path)), path.name
+        assert state(folder / path.name) == state(path), path.name
     for name in ("train.log", "per_class.csv"):
         assert (folder / name).read_bytes() == (whole / name).read_bytes()
 
