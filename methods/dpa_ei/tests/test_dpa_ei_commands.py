@@ -329,6 +329,12 @@ def check_files_of_val(folder):
     return record
 
 
+def test_half_precision_accumulation_and_clipping(small_cifar, run):
+    done = run(SMALL, f"{QUICK} --max-steps 3 --precision bf16 --accumulate 2 --clip-norm 1")
+    assert done.returncode == 0, done.stderr
+    check_files(only_run(small_cifar))
+
+
 # --- interrupted runs
 
 

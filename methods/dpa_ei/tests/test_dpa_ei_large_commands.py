@@ -275,6 +275,14 @@ def from_images(self, part, order=None, *, batch_size):
     return self._setting.loader(self._data, part, order, batch_size=batch_size)
 
 
+@pytest.mark.parametrize("cached", ["", "--cache-features"])
+def test_half_precision_accumulation_and_clipping(cached, imagenet, run):
+    done = run(SMALL, f"{HERE} --stage1 random --precision bf16 --accumulate 2 --clip-norm 1 --max-epochs 2 {cached}")
+    assert done.returncode == 0, done.stderr
+    content = check_files(imagenet / FOLDER, "0.003_4_0.1", 2)
+    assert {value.dtype for value in content["state_dict"]["classifier"].values()} == {torch.float32}
+
+
 # --- interrupted runs
 
 

@@ -46,11 +46,11 @@ class FrozenDPAEI(DPAEI):
         return self
 
     def represented(self, images: Tensor) -> Tensor:
-        """Features, shape (B, A), without gradient."""
+        """Features, shape (B, A), without gradient; under autocast too in the precision of the classifier."""
         if images.dim() == 2:
             return images
         with torch.no_grad():
-            return self.backbone.features(images)
+            return self.backbone.features(images).to(linear_classifier(self.backbone).weight.dtype)
 
     def looked_ahead(self, batch: Batch, features: Tensor) -> tuple[Backbone, Tensor, Tensor]:
         """The classifier alone, and the features of both batches."""
