@@ -412,11 +412,11 @@ def test_killed_and_resumed_equals_uninterrupted(place, how, whole, small_cifar,
     parent = small_cifar / "checkpoint" / "ours" / "0"
     # an older run of the same command, and a newer one of another
     at("20260101000000")
-    killed(1, 0, f"{HOW} --max-steps 1")
+    killed(1, 0, HOW)
     at("20260101000001")
     killed(*place, how)
     at("20260101000002")
-    killed(1, 0, f"{HOW} --lam 0.7")
+    killed(1, 0, f"{HOW} --max-steps 1")
     mine = parent / "20260101000001"
     others = {path: content for path, content in contents(parent).items() if mine not in path.parents}
     at(TIME)
