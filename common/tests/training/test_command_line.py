@@ -59,6 +59,12 @@ def test_abbreviations_mean_the_papers_flags():
         parser().parse_args(["--max", "3"])
 
 
+def test_two_spellings_of_one_flag_are_not_ambiguous():
+    both = PaperParser()
+    both.add_argument("--batch-size", "--batch_size", type=int)
+    assert both.parse_args(["--batch", "3"]).batch_size == 3
+
+
 @pytest.mark.parametrize("words", ["--precision fp8", "--max-steps 0", "--val-fraction 1", "--clip-norm 0", "--eval-every x"])
 def test_bad_values_exit_with_2(words, capsys):
     with pytest.raises(SystemExit) as stop:

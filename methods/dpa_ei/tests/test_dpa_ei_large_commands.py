@@ -454,7 +454,7 @@ def assert_refused(done, workplace, message, lines=2):
     [
         ("", "there is neither ImageNet_iNat/stage1/ImageNet_LT/models/resnet50_uniform_e90/latest_model_checkpoint.pth nor"),
         ("--stage1 gone.pth", "there is no gone.pth: this trains a classifier on the features of a ResNet-50"),
-        ("--stage1 train.py", "train.py: not a readable checkpoint"),
+        ("--stage1 train.py", "train.py is not a readable checkpoint"),
         ("--stage1 random --num_classes 5", "--num_classes 5 contradicts the data: ImageNet-LT in data/fake has 4 classes"),
         ("--stage1 random --num_meta 4", "num_meta 4 is too many for class "),
         ("--stage1 random --num_meta 0", "argument --num_meta: must be at least 1, got 0"),
@@ -473,7 +473,7 @@ def test_mistakes_in_evaluation(imagenet, start, run):
         ("", "which checkpoint is to be evaluated? give it with --loading_path PATH"),
         ("--loading_path gone.pth.tar", "no checkpoint found at 'gone.pth.tar'"),
         (f"--loading_path {start} --num_classes 5", "--num_classes 5 contradicts the data"),
-        ("--loading_path test.py", "test.py: not a readable checkpoint"),
+        ("--loading_path test.py", "test.py is not a readable checkpoint"),
     ):
         assert_refused(run(f"python test.py --data_root data/fake {text}", "--device cpu --workers 0"), imagenet, message)
     assert not list(imagenet.glob("*_test"))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import pickle
+import re
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -76,19 +78,40 @@ def save(content: Mapping[str, Any], *paths: Path) -> None:
             write_atomically(path, buffer.getvalue())
 
 
+def load_plain(path: Path) -> Any:
+    """What a file of `torch.save` holds, onto the CPU, if that is plain data: tensors, numbers, numpy's among them, texts.
+
+    Raises:
+        UserError: no file, a damaged one, or one that holds more, for reading it could run a program.
+    """
+    if not path.is_file():
+        raise UserError(f"no checkpoint found at '{path}'")
+    try:
+        with torch.serialization.safe_globals(_numpy_numbers()):
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, zipfile.BadZipFile, OSError, ValueError) as error:
+        named = re.search(r"GLOBAL ([\w.]+)", str(error))
+        if named is not None:
+            raise UserError(f"{path} holds {named[1]}, which is no plain data: reading it could run a program") from error
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UserError(f"{path} is not a readable checkpoint, or damaged: {reason[:200]}") from error
+
+
+def _numpy_numbers() -> list[Any]:
+    """What pickles of numpy's numbers name; reading them runs no code of the file."""
+    scalar = np.float64(0).__reduce__()[0]
+    # numpy 2 moved the function, and published files are older than that
+    names = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")
+    return [np.dtype, *(type(np.dtype(each)) for each in ("float64", "float32", "int64")), *((scalar, name) for name in names)]
+
+
 def read(path: Path) -> dict[str, Any]:
     """Read a checkpoint of ours or of an original script, onto the CPU; a bare `state_dict` becomes the only entry of one.
 
     Raises:
         UserError: no file, a damaged one, one that holds more than plain data, or one without a `state_dict`.
     """
-    if not path.is_file():
-        raise UserError(f"no checkpoint found at '{path}'")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, zipfile.BadZipFile, OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(f"{path} is not a readable checkpoint (damaged, or not plain tensors): {reason[:200]}") from error
+    content = load_plain(path)
     if isinstance(content, dict) and content and all(isinstance(value, Tensor) for value in content.values()):
         content = {"state_dict": dict(content)}
     if not isinstance(content, dict) or not isinstance(content.get("state_dict"), dict):

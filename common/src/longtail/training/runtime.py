@@ -93,7 +93,8 @@ class PaperParser(argparse.ArgumentParser):
             id(action) for group in self._action_groups if group.title == "longtail options" for action in group._group_actions
         }
         of_paper = [each for each in found if id(each[0]) not in shared]
-        return of_paper or found
+        # two spellings of one flag are no ambiguity
+        return list({id(each[0]): each for each in of_paper or found}.values())
 
 
 def command_line(argv: Sequence[str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
@@ -99,6 +100,8 @@ class FeatureCache:
     def _compute(self, part: ImageData) -> Tensor:
         setting, options = self._setting, self._setting.runtime
         self._network.eval()
+        if setting.ranks.is_first:
+            print(f"computing the features of {len(part)} images, once", file=sys.stderr)
         loader = setting.in_order(self._data, part, batch_size=self._batch_size)
         found = []
         for batch in islice(loader.epoch(0), options.max_steps):

@@ -42,6 +42,7 @@ def evaluate(args: argparse.Namespace, runtime: RuntimeOptions) -> Summary:
     from longtail.distributed import ranks
     from longtail.losses import create_loss
     from longtail.training.assess import assess
+    from longtail.training.checkpoint import load_plain
     from longtail.training.devices import place
     from longtail.training.erm import PlainTraining
     from longtail.training.execute import prepare
@@ -68,5 +69,5 @@ def evaluate(args: argparse.Namespace, runtime: RuntimeOptions) -> Summary:
     )
     if setting.ranks.is_first:
         print(f"{prec_line(summary)}\nAccuracy:  {100 * summary.accuracy:.3f}")
-        finish(args, path, data, summary, {})
+        finish(args, path, data, summary, load_plain(path))
     return summary

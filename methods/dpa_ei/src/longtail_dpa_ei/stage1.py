@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import pickle
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from torch import Tensor
 
 from longtail.backbones import Backbone, create_backbone, load_backbone_weights
 from longtail.errors import UserError
+from longtail.training.checkpoint import load_plain
 from longtail_dpa_ei.experiments import Experiment
 
 ARCH = "resnet50"
@@ -58,35 +55,18 @@ def create_network(path: Path | None, num_classes: int, seed: int) -> Backbone:
     """
     network = create_backbone(ARCH, num_classes=num_classes, seed=seed)
     if path is not None:
+        content = load_plain(path)
         try:
-            load_backbone_weights(network, _flat(_read(path)))
+            load_backbone_weights(network, _flat(content))
         except UserError as error:
             raise UserError(f"{path}: {error}") from error
     return network
 
 
-def _read(path: Path) -> Mapping[str, Any]:
-    try:
-        with torch.serialization.safe_globals(_numbers()):
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, zipfile.BadZipFile, OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(f"not a readable checkpoint (damaged, or not plain tensors): {reason[:200]}") from error
+def _flat(content: Any) -> dict[str, Tensor]:
+    """One `state_dict` under torchvision's names: classifier-balancing keeps features and classifier apart."""
     if not isinstance(content, Mapping):
         raise UserError("not a checkpoint")
-    return content
-
-
-def _numbers() -> list[Any]:
-    """What pickles of accuracies as numpy's numbers name; reading them runs no code of the file."""
-    scalar = np.float64(0).__reduce__()[0]
-    # numpy 2 moved the function, and the published files are older than that
-    names = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")
-    return [np.dtype, *(type(np.dtype(each)) for each in ("float64", "float32", "int64")), *((scalar, name) for name in names)]
-
-
-def _flat(content: Mapping[str, Any]) -> dict[str, Tensor]:
-    """One `state_dict` under torchvision's names: classifier-balancing keeps features and classifier apart."""
     state = content.get("state_dict_best", content.get("state_dict"))
     if not isinstance(state, Mapping):
         raise UserError("it has neither 'state_dict_best' nor 'state_dict'")
