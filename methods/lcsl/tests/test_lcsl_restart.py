@@ -153,7 +153,7 @@ def test_evaluating_early_leaves_the_run_what_it_was(whole, folder, run):
     assert done.returncode == 0, done.stderr
     assert "Epoch" not in done.stdout
     assert run(COMMAND, f"{HOW} --resume-auto").returncode == 0
-    assert (folder / STATE).read_bytes() == (whole / STATE).read_bytes()
+    assert_same(folder, whole)
 
 
 def test_a_torn_line_is_cut_off(whole, folder, killed, run):
@@ -255,7 +255,7 @@ def opened(folder):
         numbered="checkpoints/epoch_{epoch:03d}_model.pth",
         every=1,
         only_latest=True,
-        bare=True,
+        content=lambda checkpoint: checkpoint["state_dict"],
     )
     return Run(folder, folder, identity={}, names=names)
 
