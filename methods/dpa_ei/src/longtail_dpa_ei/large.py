@@ -196,7 +196,10 @@ def open_run(args: argparse.Namespace, identity: Mapping[str, Any]) -> Run:
     flags = {name: value for name, value in vars(args).items() if name not in shared | _NOT_IDENTITY}
     folder = Path("checkpoint", f"train_{args.dataset}")
     names = CheckpointNames(
-        numbered=f"{args.lr}_{args.batch_size}_{args.meta_lr}epoch{{index}}_ckpt.pth.tar", every=1, content=paper_content
+        numbered=f"{args.lr}_{args.batch_size}_{args.meta_lr}epoch{{index}}_ckpt.pth.tar",
+        every=1,
+        only_latest=True,
+        content=paper_content,
     )
     return Run(folder, folder, identity={**identity, **flags}, names=names)
 
