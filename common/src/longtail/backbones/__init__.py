@@ -2,7 +2,7 @@
 
 from longtail.backbones.base import Backbone, linear_classifier
 from longtail.backbones.cifar_resnet import CifarResNet
-from longtail.backbones.factory import BACKBONES, CIFAR_BACKBONES, IMAGENET_BACKBONES, create_backbone
+from longtail.backbones.factory import BACKBONES, CIFAR_BACKBONES, IMAGENET_BACKBONES, check_size, create_backbone
 from longtail.backbones.heads import HEADS, CosineLinear, create_head
 from longtail.backbones.projection_resnet import ProjectionResNet
 from longtail.backbones.weights import load_backbone_weights
@@ -16,6 +16,7 @@ __all__ = [
     "CifarResNet",
     "CosineLinear",
     "ProjectionResNet",
+    "check_size",
     "create_backbone",
     "create_head",
     "linear_classifier",

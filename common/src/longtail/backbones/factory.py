@@ -73,3 +73,20 @@ def create_backbone(name: str, *, num_classes: int, head: str = "linear", seed: 
         # Not torch.manual_seed, which would re-seed the GPUs as well.
         torch.default_generator.manual_seed(seed)
         return BACKBONES[name](num_classes=num_classes, head=head)
+
+
+def check_size(name: str, *, small: bool, title: str, instead: str) -> None:
+    """Refuse a backbone that is made for images of the other size.
+
+    Args:
+        name: of the backbone; one that nobody knows passes here.
+        small: whether the images are of CIFAR's size, not of ImageNet's.
+        title: of the data set.
+        instead: the backbone to advise.
+
+    Raises:
+        UserError: it is one.
+    """
+    others, pixels = (IMAGENET_BACKBONES, 224) if small else (CIFAR_BACKBONES, 32)
+    if name in others:
+        raise UserError(f"--arch {name} is a network for images of {pixels} pixels; for {title} take {instead}")

@@ -179,13 +179,9 @@ def make_network(experiment: Experiment, arch: str, num_classes: int, head: str,
     Raises:
         UserError: no network has this name, or it is one for images of another size.
     """
-    from longtail.backbones import CIFAR_BACKBONES, IMAGENET_BACKBONES, create_backbone
+    from longtail.backbones import check_size, create_backbone
 
-    others, pixels = (IMAGENET_BACKBONES, 224) if experiment.is_cifar else (CIFAR_BACKBONES, 32)
-    if arch in others:
-        raise UserError(
-            f"--arch {arch} is a network for images of {pixels} pixels; for {experiment.title} take {experiment.arch}"
-        )
+    check_size(arch, small=experiment.is_cifar, title=experiment.title, instead=experiment.arch)
     return create_backbone(arch, num_classes=num_classes, head=head, seed=seed)
 
 

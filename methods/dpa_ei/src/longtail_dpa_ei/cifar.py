@@ -91,7 +91,7 @@ def notices(args: argparse.Namespace) -> list[str]:
 
 def train(args: argparse.Namespace, runtime: RuntimeOptions) -> dict[str, Any]:
     """Train and return the results; torch is imported from here on."""
-    from longtail.backbones import create_backbone
+    from longtail.backbones import check_size, create_backbone
     from longtail.distributed import ranks
     from longtail.training.execute import Plan, execute
     from longtail_dpa_ei.method import METHOD
@@ -99,7 +99,7 @@ def train(args: argparse.Namespace, runtime: RuntimeOptions) -> dict[str, Any]:
     say = print if ranks().is_first else lambda *_: None
     for line in flag_lines(args):
         say(line)
-    check_network(args.arch)
+    check_size(args.arch, small=True, title="CIFAR", instead="resnet32")
     data = load(args, runtime)
     announce(args, data, say)
     options = method_options(args)
@@ -139,18 +139,6 @@ def load(args: argparse.Namespace, runtime: RuntimeOptions) -> LongTailData:
         seed=args.seed,
         holdout=runtime.val_fraction if runtime.select == "val" else None,
     )
-
-
-def check_network(arch: str) -> None:
-    """Refuse a network for large images.
-
-    Raises:
-        UserError: it is one.
-    """
-    from longtail.backbones import IMAGENET_BACKBONES
-
-    if arch in IMAGENET_BACKBONES:
-        raise UserError(f"--arch {arch} is a network for images of 224 pixels; for CIFAR take resnet32")
 
 
 def announce(args: argparse.Namespace, data: LongTailData, say: Callable[..., None]) -> None:

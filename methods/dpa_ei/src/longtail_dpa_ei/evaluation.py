@@ -37,21 +37,21 @@ def main(argv: list[str]) -> None:
 
 def evaluate(args: argparse.Namespace, runtime: RuntimeOptions) -> Summary:
     """Evaluate and print; torch is imported from here on."""
-    from longtail.backbones import create_backbone
+    from longtail.backbones import check_size, create_backbone
     from longtail.losses import create_loss
     from longtail.training import checkpoint
     from longtail.training.assess import assess
     from longtail.training.devices import place
     from longtail.training.erm import PlainTraining
     from longtail.training.execute import prepare
-    from longtail_dpa_ei.cifar import check_network, load
+    from longtail_dpa_ei.cifar import load
     from longtail_dpa_ei.logs import prec_line, result_block, test_line
 
     for line in flag_lines(args):
         print(line)
     path = Path(args.checkpoint_path)
     print(f"checkpoint_path: {path}")
-    check_network(args.arch)
+    check_size(args.arch, small=True, title="CIFAR", instead="resnet32")
     content = checkpoint.read(path)
     print("loading test data")
     data = load(args, runtime)

@@ -19,7 +19,6 @@ from longtail_lcsl.flags import as_given, create_parser, run_name
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from longtail.backbones import Backbone
     from longtail.datasets.base import LongTailData
     from longtail.training.reports import Listener
     from longtail.training.run_folder import Run
@@ -85,6 +84,7 @@ def notices(experiment: Experiment, args: argparse.Namespace) -> list[str]:
 
 def train(experiment: Experiment, args: argparse.Namespace, runtime: RuntimeOptions, gpu: tuple[int, ...]) -> dict[str, Any]:
     """Train, evaluate, and return the results; torch is imported from here on."""
+    from longtail.backbones import check_size, create_backbone
     from longtail.distributed import ranks
     from longtail.training.execute import Plan, execute
     from longtail_lcsl.method import METHOD
@@ -94,12 +94,12 @@ def train(experiment: Experiment, args: argparse.Namespace, runtime: RuntimeOpti
     if place.is_first:
         announce(experiment, args, data, place.world_size)
     arch = args.arch or experiment.arch
-    check_network(experiment, arch)
+    check_size(arch, small=experiment.is_cifar, title=experiment.title, instead=experiment.arch)
     plan = Plan(
         data=data,
         build=lambda setting: METHOD.build(
             data,
-            lambda head: make_network(arch, data.num_classes, head, args.seed),
+            lambda head: create_backbone(arch, num_classes=data.num_classes, head=head, seed=args.seed),
             method_options(experiment, args),
             setting,
         ),
@@ -159,32 +159,6 @@ def augmentation(experiment: Experiment, data_aug: str) -> str:
     if data_aug == "none" or (experiment.is_cifar and data_aug in ("None", "")):
         return "standard"
     return "distortions" if data_aug == "sim_aug" and not experiment.is_cifar else "policy"
-
-
-def check_network(experiment: Experiment, arch: str) -> None:
-    """Refuse a network for images of another size.
-
-    Raises:
-        UserError: it is one.
-    """
-    from longtail.backbones import CIFAR_BACKBONES, IMAGENET_BACKBONES
-
-    others, pixels = (IMAGENET_BACKBONES, 224) if experiment.is_cifar else (CIFAR_BACKBONES, 32)
-    if arch in others:
-        raise UserError(
-            f"--arch {arch} is a network for images of {pixels} pixels; for {experiment.title} take {experiment.arch}"
-        )
-
-
-def make_network(arch: str, num_classes: int, head: str, seed: int) -> Backbone:
-    """The network with the named head.
-
-    Raises:
-        UserError: no network has this name.
-    """
-    from longtail.backbones import create_backbone
-
-    return create_backbone(arch, num_classes=num_classes, head=head, seed=seed)
 
 
 def method_options(experiment: Experiment, args: argparse.Namespace) -> LCSLOptions:
