@@ -7,11 +7,17 @@ import runpy
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
+from torch import Tensor
+
 from longtail.datasets.fake import write_fake
+from longtail.loading.base import Batch
+from longtail.training.recipe import Clock, Recipe, StepOutput
 
 Ended = subprocess.CompletedProcess[str]
 """How a command ended: its exit code and what it said."""
@@ -97,3 +103,30 @@ def _exit_code(script: str) -> int:
     except SystemExit as stop:
         return int(stop.code or 0)
     return 0
+
+
+class Killed(BaseException):
+    """What `killed_at` raises; nothing in the project catches it."""
+
+
+@contextmanager
+def killed_at(recipe: type[Recipe], epoch: int, step: int) -> Iterator[None]:
+    """While this lasts, training dies before this batch, both numbers from 0, and nothing gets to clean up after it."""
+    forward = recipe.forward
+
+    def die(self: Recipe, batch: Batch, clock: Clock) -> StepOutput:
+        if (clock.epoch, clock.step) == (epoch, step):
+            raise Killed
+        return forward(self, batch, clock)
+
+    with patch.object(recipe, "forward", die):
+        yield
+
+
+def flattened(value: Any, name: str = "") -> list[tuple[str, Any]]:
+    """A nested value, such as a checkpoint's, as pairs of place and leaf; tensors as bytes."""
+    if isinstance(value, dict):
+        return [pair for key in value for pair in flattened(value[key], f"{name}/{key}")]
+    if isinstance(value, list | tuple):
+        return [pair for index, each in enumerate(value) for pair in flattened(each, f"{name}/{index}")]
+    return [(name, value.numpy().tobytes() if isinstance(value, Tensor) else value)]

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from longtail.backbones import create_backbone
-from longtail.testing import link_scripts, run_here
+from longtail.testing import Killed, flattened, killed_at, link_scripts, run_here
 from longtail_dpa_ei import cifar, evaluation
 from longtail_dpa_ei.cifar import method_options, notices
 from longtail_dpa_ei.flags import create_cifar_parser, create_cifar_test_parser
@@ -347,44 +347,22 @@ def whole(fake_data, tmp_path_factory):
     return only_run(place)
 
 
-class Killed(BaseException):
-    """Nothing in the project catches it."""
-
-
 @pytest.fixture
-def killed(run, monkeypatch):
+def killed(run):
     """Runs the command until a batch of an epoch, both from 0, when nothing of it is left."""
 
     def until(epoch, step, appended=HOW):
-        forward = DPAEI.forward
-
-        def die(self, batch, clock):
-            if (clock.epoch, clock.step) == (epoch, step):
-                raise Killed
-            return forward(self, batch, clock)
-
-        with monkeypatch.context() as patch:
-            patch.setattr(DPAEI, "forward", die)
-            with pytest.raises(Killed):
-                run(SMALL, appended)
+        with killed_at(DPAEI, epoch, step), pytest.raises(Killed):
+            run(SMALL, appended)
 
     return until
-
-
-def flat(value, name=""):
-    """A nested value as pairs of place and leaf; tensors as bytes."""
-    if isinstance(value, dict):
-        return [pair for key in value for pair in flat(value[key], f"{name}/{key}")]
-    if isinstance(value, (list, tuple)):
-        return [pair for index, each in enumerate(value) for pair in flat(each, f"{name}/{index}")]
-    return [(name, value.numpy().tobytes() if isinstance(value, torch.Tensor) else value)]
 
 
 def state(path):
     """All of a checkpoint but how many bytes of which log belong to it; times have several lengths."""
     content = torch.load(path, weights_only=True)
     del content["longtail"]["progress"]["log_sizes"]
-    return flat(content)
+    return flattened(content)
 
 
 def assert_same(folder, whole):

@@ -12,7 +12,7 @@ import torch
 from dpa_ei_toy import ToyNet
 
 from longtail.loading import reading
-from longtail.testing import link_scripts, run_here
+from longtail.testing import Killed, flattened, killed_at, link_scripts, run_here
 from longtail_dpa_ei import large, large_data, stage1
 from longtail_dpa_ei.experiments import LARGE
 from longtail_dpa_ei.features import FeatureCache
@@ -74,15 +74,6 @@ def said_in_epochs(steps, tests, results):
 def metrics(folder):
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     return [{key: value for key, value in each.items() if key != "train_seconds"} for each in lines]
-
-
-def flat(value, name=""):
-    """A nested value as pairs of place and leaf; tensors as bytes."""
-    if isinstance(value, dict):
-        return [pair for key in value for pair in flat(value[key], f"{name}/{key}")]
-    if isinstance(value, (list, tuple)):
-        return [pair for index, each in enumerate(value) for pair in flat(each, f"{name}/{index}")]
-    return [(name, value.numpy().tobytes() if isinstance(value, torch.Tensor) else value)]
 
 
 def read(path):
@@ -206,7 +197,7 @@ def test_only_the_classifier_is_trained(whole, start):
     before = read(start)["state_dict_best"]
     after = check_files(whole, "0.003_4_0.1", 3)["state_dict"]
     features = {name.removeprefix("module."): value for name, value in before["feat_model"].items()}
-    assert flat(after["feature"]) == flat(features)
+    assert flattened(after["feature"]) == flattened(features)
     classifier = before["classifier"]
     assert not torch.equal(after["classifier"]["fc.weight"], classifier["module.fc.weight"])
     assert not torch.equal(after["classifier"]["fc.bias"], classifier["module.fc.bias"])
@@ -286,35 +277,22 @@ def test_half_precision_accumulation_and_clipping(cached, imagenet, run):
 # --- interrupted runs
 
 
-class Killed(BaseException):
-    """Nothing in the project catches it."""
-
-
 def state(path):
     """All of a checkpoint but how many bytes of which log belong to it; seconds have several lengths."""
     content = read(path)
     content.get("longtail", {"progress": {}})["progress"].pop("log_sizes", None)
-    return flat(content)
+    return flattened(content)
 
 
 @pytest.mark.parametrize("cached", ["", "--cache-features"])
-def test_killed_and_resumed_equals_uninterrupted(cached, whole, place, imagenet, start, run, monkeypatch, capfd):
+def test_killed_and_resumed_equals_uninterrupted(cached, whole, place, imagenet, start, run, capfd):
     how = f"{HERE} --stage1 {start} {cached}"
     if cached:
         other = place("cached")
         assert run_here(other, lambda: ("", ""), SMALL, how).returncode == 0
         whole = other / FOLDER
-    forward = DPAEI.forward
-
-    def die(self, batch, clock):
-        if (clock.epoch, clock.step) == (1, 3):
-            raise Killed
-        return forward(self, batch, clock)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(DPAEI, "forward", die)
-        with pytest.raises(Killed):
-            run(SMALL, f"{how} --checkpoint-every 2")
+    with killed_at(DPAEI, 1, 3), pytest.raises(Killed):
+        run(SMALL, f"{how} --checkpoint-every 2")
     folder = imagenet / FOLDER
     assert not json.loads((folder / "run.json").read_text())["finished"]
     capfd.readouterr()

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from longtail.backbones import create_backbone
-from longtail.testing import link_scripts, run_here
+from longtail.testing import Killed, flattened, killed_at, link_scripts, run_here
 from longtail.training.run_folder import CheckpointNames, Run
 from longtail.training.stage import create_sgd
 from longtail_lcsl.classifier import tau_normalised
@@ -49,37 +49,15 @@ def folder(small_cifar):
     return small_cifar / NAME
 
 
-class Killed(BaseException):
-    """Nothing in the project catches it."""
-
-
 @pytest.fixture
-def killed(run, monkeypatch):
+def killed(run):
     """Runs the command until a batch of an epoch, both from 0, when nothing of it is left."""
 
     def at(epoch, step, appended):
-        forward = LCSL.forward
-
-        def die(self, batch, clock):
-            if (clock.epoch, clock.step) == (epoch, step):
-                raise Killed
-            return forward(self, batch, clock)
-
-        with monkeypatch.context() as patch:
-            patch.setattr(LCSL, "forward", die)
-            with pytest.raises(Killed):
-                run(COMMAND, appended)
+        with killed_at(LCSL, epoch, step), pytest.raises(Killed):
+            run(COMMAND, appended)
 
     return at
-
-
-def flat(value, name=""):
-    """A nested value as pairs of place and leaf; tensors as bytes."""
-    if isinstance(value, dict):
-        return [pair for key in value for pair in flat(value[key], f"{name}/{key}")]
-    if isinstance(value, (list, tuple)):
-        return [pair for index, each in enumerate(value) for pair in flat(each, f"{name}/{index}")]
-    return [(name, value.numpy().tobytes() if isinstance(value, torch.Tensor) else value)]
 
 
 def metrics(folder):
@@ -97,10 +75,10 @@ def assert_same(folder, whole):
         assert (folder / name).read_bytes() == (whole / name).read_bytes(), name
     assert metrics(folder) == metrics(whole)
     # lines of metrics are as long as their wall times are
-    states = [[pair for pair in flat(weights(each / STATE)) if "metrics.jsonl" not in pair[0]] for each in (folder, whole)]
+    states = [[pair for pair in flattened(weights(each / STATE)) if "metrics.jsonl" not in pair[0]] for each in (folder, whole)]
     assert states[0] == states[1]
     for name in (f"{NAME}_best.pth", "checkpoints/epoch_004_model.pth"):
-        assert flat(weights(folder / name)) == flat(weights(whole / name)), name
+        assert flattened(weights(folder / name)) == flattened(weights(whole / name)), name
     runs = [json.loads((each / "run.json").read_text()) for each in (folder, whole)]
     assert runs[0]["results"] == runs[1]["results"]
     assert runs[0]["identity"] == runs[1]["identity"]
@@ -273,8 +251,8 @@ def test_student_and_teacher_of_the_papers_script(kept, theirs):
     assert (progress.epoch, progress.step, progress.best, progress.best_epoch) == (2, 0, 0.9, 0)
     student, teacher = ({key[7:]: value for key, value in as_the_papers(seed).items()} for seed in (2, 1))
     teacher["linear.weight"] = tau_normalised(teacher["linear.weight"], 1)
-    assert flat(dict(recipe.backbone.state_dict())) == flat(student)
-    assert flat(dict(recipe.teacher.state_dict())) == flat(teacher)
+    assert flattened(dict(recipe.backbone.state_dict())) == flattened(student)
+    assert flattened(dict(recipe.teacher.state_dict())) == flattened(teacher)
     assert bool(recipe.can_teach)
     assert not optimiser.state
 
@@ -294,7 +272,7 @@ def test_the_epoch_before_comes_first(theirs):
     recipe, optimiser = fresh()
     Restart(opened(folder), NAME, 2, "cifar10", 10)(recipe, optimiser)
     expected = {key[7:]: value for key, value in as_the_papers(seed=5).items()}
-    assert flat(dict(recipe.backbone.state_dict())) == flat(expected)
+    assert flattened(dict(recipe.backbone.state_dict())) == flattened(expected)
 
 
 def test_a_log_that_begins_with_what_follows(theirs):

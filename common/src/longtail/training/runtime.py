@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, NoReturn
 
@@ -74,6 +74,17 @@ def add_runtime_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGr
             text += " (default: %(default)s)"
         group.add_argument("--" + each.name.replace("_", "-"), default=each.default, help=text, **argument)
     return group
+
+
+def own_flags(arguments: argparse.Namespace, *, but: Collection[str] = ()) -> dict[str, Any]:
+    """A script's flags by name, without the shared options: what identifies a run besides those.
+
+    Args:
+        arguments: the parsed command line.
+        but: flags that say where or how, and may change between an interrupted run and its continuation.
+    """
+    shared = {each.name for each in fields(RuntimeOptions)}
+    return {name: value for name, value in vars(arguments).items() if name not in shared and name not in but}
 
 
 class PaperParser(argparse.ArgumentParser):

@@ -41,9 +41,17 @@ class Stage:
 def create_sgd(
     recipe: torch.nn.Module, *, lr: float, momentum: float, weight_decay: float, nesterov: bool = False
 ) -> torch.optim.SGD:
-    """SGD over all parameters, fused on CUDA so that a step with a non-finite loss can be skipped without waiting for it."""
+    """SGD over all parameters, fused on CUDA so that a step with a non-finite loss can be skipped without waiting for it.
+
+    Without momentum there is nothing for Nesterov's to look ahead with, and it is left out.
+    """
     parameters = [each for each in recipe.parameters() if each.requires_grad]
     on_cuda = any(each.is_cuda for each in parameters)
     return torch.optim.SGD(
-        parameters, lr=lr, momentum=momentum, weight_decay=weight_decay, nesterov=nesterov, fused=True if on_cuda else None
+        parameters,
+        lr=lr,
+        momentum=momentum,
+        weight_decay=weight_decay,
+        nesterov=nesterov and momentum > 0,
+        fused=True if on_cuda else None,
     )

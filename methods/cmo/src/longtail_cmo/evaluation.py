@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from longtail.errors import UserError
 from longtail.training.commands import run_command
 from longtail.training.launch import relaunch
-from longtail.training.runtime import RuntimeOptions
+from longtail.training.runtime import RuntimeOptions, own_flags
 from longtail_cmo.experiments import EXPERIMENTS
 from longtail_cmo.flags import create_parser, run_name
 from longtail_cmo.training import load, make_network
@@ -100,8 +99,7 @@ def _finish(args: argparse.Namespace, data: LongTailData, summary: Summary, cont
     from longtail.training.assess import record
     from longtail.training.run_folder import Run
 
-    shared = {each.name for each in fields(RuntimeOptions)}
-    identity = {name: value for name, value in vars(args).items() if name not in shared}
+    identity = own_flags(args)
     folder = Path(args.root_log) / f"{run_name(args)}_test"
     print(summary_text(summary, data.train.class_names))
     for moved in record(Run(folder, folder, identity=identity), data, summary, Path(args.resume), content):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from longtail.errors import UserError
 from longtail.training.commands import run_command
 from longtail.training.launch import relaunch, speaks
-from longtail.training.runtime import RuntimeOptions
+from longtail.training.runtime import RuntimeOptions, own_flags
 from longtail_cmo.experiments import EXPERIMENTS, Experiment
 from longtail_cmo.flags import create_parser, run_name
 from longtail_cmo.schedules import LR_STEPS, PUBLISHED, Timing
@@ -201,8 +201,7 @@ def open_run(args: argparse.Namespace, identity: Mapping[str, Any]) -> Run:
     """The run's folders, named as the paper's script names them."""
     from longtail.training.run_folder import CheckpointNames, Run
 
-    shared = {each.name for each in fields(RuntimeOptions)}
-    flags = {name: value for name, value in vars(args).items() if name not in shared | _NOT_IDENTITY}
+    flags = own_flags(args, but=_NOT_IDENTITY)
     name = run_name(args)
     return Run(
         Path(args.root_log) / name,

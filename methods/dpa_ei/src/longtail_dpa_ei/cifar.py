@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from longtail.errors import UserError
 from longtail.training.commands import run_command
 from longtail.training.launch import relaunch, speaks
-from longtail.training.runtime import RuntimeOptions
+from longtail.training.runtime import RuntimeOptions, own_flags
 from longtail_dpa_ei.experiments import CIFAR
 from longtail_dpa_ei.flags import create_cifar_parser, flag_lines
 
@@ -176,8 +176,7 @@ def open_run(args: argparse.Namespace, runtime: RuntimeOptions, identity: Mappin
     from longtail.distributed import on_first
     from longtail.training.run_folder import Run
 
-    shared = {each.name for each in fields(RuntimeOptions)}
-    flags = {name: value for name, value in vars(args).items() if name not in shared | _NOT_IDENTITY}
+    flags = own_flags(args, but=_NOT_IDENTITY)
     own = {**identity, **flags}
     parent = Path("checkpoint", "ours", args.idx)
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from longtail.errors import UserError
 from longtail.training.commands import run_command
-from longtail.training.runtime import RuntimeOptions
+from longtail.training.runtime import RuntimeOptions, own_flags
 from longtail_dpa_ei.experiments import CIFAR
 from longtail_dpa_ei.flags import create_cifar_test_parser, flag_lines
 
@@ -81,8 +80,7 @@ def finish(args: argparse.Namespace, path: Path, data: LongTailData, summary: Su
     from longtail.training.assess import record
     from longtail.training.run_folder import Run
 
-    shared = {each.name for each in fields(RuntimeOptions)}
-    identity = {name: value for name, value in vars(args).items() if name not in shared}
+    identity = own_flags(args)
     folder = path.with_name(f"{path.name.removesuffix('.tar').removesuffix('.pth')}_test")
     print(summary_text(summary, data.train.class_names))
     for moved in record(Run(folder, folder, identity=identity), data, summary, path, content):

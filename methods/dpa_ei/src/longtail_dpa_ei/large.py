@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from longtail.errors import UserError
 from longtail.training.commands import run_command
 from longtail.training.launch import relaunch, speaks
-from longtail.training.runtime import RuntimeOptions
+from longtail.training.runtime import RuntimeOptions, own_flags
 from longtail_dpa_ei.experiments import LARGE, Experiment
 from longtail_dpa_ei.flags import create_large_parser, flag_lines
 
@@ -157,7 +156,7 @@ def create_stage(
         lr=args.lr,
         momentum=args.momentum,
         weight_decay=args.weight_decay,
-        nesterov=args.nesterov and args.momentum > 0,
+        nesterov=args.nesterov,
     )
     return Stage(
         "dpa_ei",
@@ -192,8 +191,7 @@ def open_run(args: argparse.Namespace, identity: Mapping[str, Any]) -> Run:
     """The run's folder and the names of its checkpoints, as in the paper's script, though not in the file system's root."""
     from longtail.training.run_folder import CheckpointNames, Run
 
-    shared = {each.name for each in fields(RuntimeOptions)}
-    flags = {name: value for name, value in vars(args).items() if name not in shared | _NOT_IDENTITY}
+    flags = own_flags(args, but=_NOT_IDENTITY)
     folder = Path("checkpoint", f"train_{args.dataset}")
     names = CheckpointNames(
         numbered=f"{args.lr}_{args.batch_size}_{args.meta_lr}epoch{{index}}_ckpt.pth.tar",

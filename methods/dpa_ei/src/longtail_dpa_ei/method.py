@@ -88,7 +88,7 @@ class DPAEIMethod:
             lr=options.lr,
             momentum=options.momentum,
             weight_decay=options.weight_decay,
-            nesterov=options.nesterov and options.momentum > 0,
+            nesterov=options.nesterov,
         )
         pairs = Paired(train, meta, lambda epoch, _step: timing.is_implicit(epoch), whole=True)
         return [Stage(self.name, recipe, pairs, optimiser, timing.learning_rate(), options.epochs)]

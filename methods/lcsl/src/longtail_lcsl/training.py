@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from longtail.errors import UserError
 from longtail.training.commands import run_command
 from longtail.training.launch import is_launched, relaunch, speaks, those_here
-from longtail.training.runtime import RuntimeOptions
+from longtail.training.runtime import RuntimeOptions, own_flags
 from longtail_lcsl.experiments import EXPERIMENTS, Experiment
 from longtail_lcsl.flags import as_given, create_parser, run_name
 
@@ -191,8 +191,7 @@ class _Started:
         from longtail.training.files import read_json
         from longtail.training.run_folder import RUN_JSON, CheckpointNames, Run
 
-        shared = {each.name for each in fields(RuntimeOptions)}
-        flags = {name: value for name, value in vars(self._args).items() if name not in shared | _NOT_IDENTITY}
+        flags = own_flags(self._args, but=_NOT_IDENTITY)
         folder = Path(self._name)
         names = CheckpointNames(
             last="checkpoints/training_state.pth",
