@@ -153,7 +153,7 @@ def ours(data: LongTailData, steps: int, **runtime: object) -> Callable[[], tupl
         return create_backbone("resnet32", num_classes=100, head=head, seed=0)
 
     def epoch() -> tuple[float, float, float]:
-        (stage,) = METHOD.build(
+        stage = METHOD.build(
             data, lambda head: create_backbone("resnet32", num_classes=100, head=head, seed=0), options, setting
         )
         watch, inside = Watch(), Stopwatch()

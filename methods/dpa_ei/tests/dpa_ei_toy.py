@@ -81,7 +81,7 @@ def options(**changes):
 def toy_stage(place=ALONE, *, runtime=None, normalised=True, data=None, **changes):
     setting = Setting(CPU, place, Randomness(0), runtime or RuntimeOptions())
     data = data or toy_data()
-    (stage,) = METHOD.build(data, lambda _head: ToyNet(normalised=normalised), options(**changes), setting)
+    stage = METHOD.build(data, lambda _head: ToyNet(normalised=normalised), options(**changes), setting)
     return stage, data, setting
 
 

@@ -156,7 +156,7 @@ def test_a_teacher_is_made_where_it_can_matter(counts, options, teaches):
         return ToyNet(len(made), dtype=torch.float32)
 
     setting = Setting(torch.device("cpu"), ALONE, Randomness(0), RuntimeOptions())
-    (stage,) = METHOD.build(toy_dataset(counts), make, LCSLOptions(augmentation="none", **options), setting)
+    stage = METHOD.build(toy_dataset(counts), make, LCSLOptions(augmentation="none", **options), setting)
     assert made == ["linear"] * (2 if teaches else 1)
     assert (stage.recipe.teacher is not None) == teaches
     assert len(stage.recipe.networks()) == len(made)

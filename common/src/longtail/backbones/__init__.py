@@ -1,11 +1,11 @@
 """Networks: one factory, the parameter names of the published checkpoints, and heads."""
 
-from longtail.backbones.base import Backbone, linear_classifier
+from longtail.backbones.base import Backbone, StagedBackbone, linear_classifier
 from longtail.backbones.cifar_resnet import CifarResNet
 from longtail.backbones.factory import BACKBONES, CIFAR_BACKBONES, IMAGENET_BACKBONES, check_size, create_backbone
 from longtail.backbones.heads import HEADS, CosineLinear, create_head
 from longtail.backbones.projection_resnet import ProjectionResNet
-from longtail.backbones.weights import load_backbone_weights
+from longtail.backbones.weights import Loaded, load_backbone_weights, load_matching_weights
 
 __all__ = [
     "BACKBONES",
@@ -15,10 +15,13 @@ __all__ = [
     "Backbone",
     "CifarResNet",
     "CosineLinear",
+    "Loaded",
     "ProjectionResNet",
+    "StagedBackbone",
     "check_size",
     "create_backbone",
     "create_head",
     "linear_classifier",
     "load_backbone_weights",
+    "load_matching_weights",
 ]

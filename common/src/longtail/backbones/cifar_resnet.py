@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from longtail.backbones.base import Backbone
+from longtail.backbones.base import StagedBackbone
 from longtail.backbones.blocks import BasicBlock, stage
 from longtail.backbones.heads import create_head
 
@@ -33,7 +35,7 @@ class ShortcutA(nn.Module):
         return shortcut_a(images, self.stride, self.channels)
 
 
-class CifarResNet(Backbone):
+class CifarResNet(StagedBackbone):
     """The ResNet of the CIFAR experiments: 3x3 stem, stages of 16, 32 and 64 channels, 6 n + 2 layers.
 
     He et al., CVPR 2016 (arXiv 1512.03385), section 4.2, with option-A shortcuts. Parameters carry the names of the checkpoints
@@ -50,6 +52,7 @@ class CifarResNet(Backbone):
     """
 
     num_features = 64
+    stage_widths = (16, 32, 64)
 
     def __init__(self, depth: int, *, num_classes: int, head: str = "linear") -> None:
         super().__init__()
@@ -71,9 +74,15 @@ class CifarResNet(Backbone):
         """The head."""
         return self.linear
 
-    def features(self, images: Tensor) -> Tensor:
-        """Pooled features, shape (B, 64), of images of shape (B, 3, H, W)."""
-        hidden = F.relu(self.bn1(self.conv1(images)), inplace=True)
-        hidden = self.layer3(self.layer2(self.layer1(hidden)))
-        pooled: Tensor = hidden.mean(dim=(2, 3))
-        return pooled
+    @property
+    def stages(self) -> Sequence[nn.Module]:
+        """Three, each with half the resolution of the one before."""
+        return self.layer1, self.layer2, self.layer3
+
+    def stem(self, images: Tensor) -> Tensor:
+        """Maps, shape (B, 16, H, W), of images of shape (B, 3, H, W)."""
+        return F.relu(self.bn1(self.conv1(images)), inplace=True)
+
+    def pooled(self, hidden: Tensor) -> Tensor:
+        """The mean over the map, shape (B, 64)."""
+        return hidden.mean(dim=(2, 3))

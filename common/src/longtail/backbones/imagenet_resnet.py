@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet  # type: ignore[import-untyped]
 
-from longtail.backbones.base import Backbone
+from longtail.backbones.base import StagedBackbone
 from longtail.backbones.heads import create_head
 
 
-class ImageNetResNet(Backbone, ResNet):  # type: ignore[misc]
+class ImageNetResNet(StagedBackbone, ResNet):  # type: ignore[misc]
     """torchvision's ResNet with a choice of heads: its layers, parameter names and initial weights.
 
     He et al., Deep Residual Learning for Image Recognition, CVPR 2016 (arXiv 1512.03385); Xie et al., Aggregated Residual
@@ -56,6 +56,7 @@ class ImageNetResNet(Backbone, ResNet):  # type: ignore[misc]
         block = Bottleneck if bottleneck else BasicBlock
         super().__init__(block, list(layers), num_classes, groups=groups, width_per_group=width_per_group)
         self.num_features = 512 * block.expansion
+        self.stage_widths = tuple(width * block.expansion for width in (64, 128, 256, 512))
         # torchvision's own classifier is the linear head, drawn in torchvision's order of draws
         if head != "linear":
             self.fc = create_head(head, self.num_features, num_classes)
@@ -65,8 +66,16 @@ class ImageNetResNet(Backbone, ResNet):  # type: ignore[misc]
         """The head."""
         return self.fc
 
-    def features(self, images: Tensor) -> Tensor:
-        """Pooled features, shape (B, D), of images of shape (B, 3, H, W); D is 512, or 2048 with bottlenecks."""
-        hidden = self.maxpool(self.relu(self.bn1(self.conv1(images))))
-        hidden = self.layer4(self.layer3(self.layer2(self.layer1(hidden))))
+    @property
+    def stages(self) -> Sequence[nn.Module]:
+        """Four, each but the first with half the resolution of the one before."""
+        return self.layer1, self.layer2, self.layer3, self.layer4
+
+    def stem(self, images: Tensor) -> Tensor:
+        """Maps of 64 channels, a quarter as high and wide as the images of shape (B, 3, H, W)."""
+        hidden: Tensor = self.maxpool(self.relu(self.bn1(self.conv1(images))))
+        return hidden
+
+    def pooled(self, hidden: Tensor) -> Tensor:
+        """The mean over the map, shape (B, D); D is 512, or 2048 with bottlenecks."""
         return torch.flatten(self.avgpool(hidden), 1)

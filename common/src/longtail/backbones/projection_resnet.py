@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from longtail.backbones.base import Backbone
+from longtail.backbones.base import StagedBackbone
 from longtail.backbones.blocks import BasicBlock, Bottleneck, stage
 from longtail.backbones.heads import create_head
 
@@ -20,7 +20,7 @@ def projection(in_channels: int, channels: int, stride: int) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(in_channels, channels, 1, stride, bias=False), nn.BatchNorm2d(channels))
 
 
-class ProjectionResNet(Backbone):
+class ProjectionResNet(StagedBackbone):
     """The ResNet of LCSL's code: four stages of 64, 128, 256 and 512 channels (four times that with bottlenecks).
 
     He et al., CVPR 2016 (arXiv 1512.03385), section 4.1. Parameters carry the names of LCSL's checkpoints: a projection is
@@ -59,6 +59,7 @@ class ProjectionResNet(Backbone):
         self.layer3 = stage(block, layers[2], channels[1], channels[2], 2, projection)
         self.layer4 = stage(block, layers[3], channels[2], channels[3], 2, projection)
         self.num_features = channels[3]
+        self.stage_widths = tuple(channels)
         self.fc = create_head(head, self.num_features, num_classes)
 
     @property
@@ -66,9 +67,16 @@ class ProjectionResNet(Backbone):
         """The head."""
         return self.fc
 
-    def features(self, images: Tensor) -> Tensor:
-        """Pooled features, shape (B, D), of images of shape (B, 3, H, W); D is 512, or 2048 with bottlenecks."""
-        hidden = self.max_pool(F.relu(self.bn1(self.conv1(images)), inplace=True))
-        hidden = self.layer4(self.layer3(self.layer2(self.layer1(hidden))))
-        pooled: Tensor = hidden.mean(dim=(2, 3))
-        return pooled
+    @property
+    def stages(self) -> Sequence[nn.Module]:
+        """Four, each but the first with half the resolution of the one before."""
+        return self.layer1, self.layer2, self.layer3, self.layer4
+
+    def stem(self, images: Tensor) -> Tensor:
+        """Maps of 64 channels of images of shape (B, 3, H, W), a quarter as high and wide with the large stem."""
+        hidden: Tensor = self.max_pool(F.relu(self.bn1(self.conv1(images)), inplace=True))
+        return hidden
+
+    def pooled(self, hidden: Tensor) -> Tensor:
+        """The mean over the map, shape (B, D); D is 512, or 2048 with bottlenecks."""
+        return hidden.mean(dim=(2, 3))

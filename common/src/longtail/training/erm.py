@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -115,8 +114,8 @@ class ERM:
     paper = "plain training: any loss, class weights and epoch order"
     options = ERMOptions
 
-    def build(self, data: LongTailData, backbone: MakeBackbone, options: ERMOptions, setting: Setting) -> Sequence[Stage]:
-        """One stage."""
+    def build(self, data: LongTailData, backbone: MakeBackbone, options: ERMOptions, setting: Setting) -> Stage:
+        """What trains with the loss as it is."""
         counts = data.class_counts
         deferral = STANDARD_DEFERRAL * options.epochs // STANDARD_EPOCHS
         recipe = PlainTraining(
@@ -133,7 +132,7 @@ class ERM:
             augmentation=create_augmentation(options.augmentation, data, jitter=options.jitter),
         )
         optimiser = create_sgd(recipe, lr=options.lr, momentum=options.momentum, weight_decay=options.weight_decay)
-        return [Stage(self.name, recipe, loader, optimiser, self._schedule(options), options.epochs)]
+        return Stage(self.name, recipe, loader, optimiser, self._schedule(options), options.epochs)
 
     @staticmethod
     def _order(data: LongTailData, options: ERMOptions, setting: Setting) -> Order:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import islice
+from typing import NamedTuple
 
 import torch
 
@@ -12,11 +13,46 @@ from longtail.distributed import sum_over_ranks
 from longtail.loading.base import Loader
 from longtail.metrics import ClassificationCounts, ShotThresholds, Summary, summarise
 from longtail.training.devices import autocast, in_memory_format
-from longtail.training.recipe import Predict, Recipe
+from longtail.training.recipe import Predict, Reading, Recipe
 from longtail.training.reports import BatchReport, Meters
 from longtail.training.runtime import RuntimeOptions
 
 STANDARD_THRESHOLDS = ShotThresholds()
+
+
+class Chosen(NamedTuple):
+    """The best of several ways to read a recipe's outputs.
+
+    name: of the reading.
+    scores: of all readings on the set that decided, by name.
+    test: summary of the chosen one on the test set.
+    """
+
+    name: str
+    scores: dict[str, float]
+    test: Summary
+
+
+def choose_reading(
+    judge: Callable[[Loader, Mapping[str, Reading]], Mapping[str, Summary]],
+    readings: Mapping[str, Reading],
+    val: Loader | None,
+    test: Loader,
+    metric: str,
+) -> Chosen:
+    """The reading that is best on the validation set; the first of those that are.
+
+    Args:
+        judge: evaluates readings on a set.
+        readings: to choose from, at least one.
+        val: the set that decides; None lets the test set decide, and what follows is then no test any more.
+        test: the test set.
+        metric: the field of `Summary` that decides.
+    """
+    summaries = judge(test if val is None else val, readings)
+    scores = {name: float(getattr(summary, metric)) for name, summary in summaries.items()}
+    name = max(scores, key=lambda each: scores[each])
+    return Chosen(name, scores, summaries[name] if val is None else judge(test, {name: readings[name]})[name])
 
 
 @torch.no_grad()
@@ -64,3 +100,30 @@ def evaluate(
             on_batch(meters.report(step, steps))
     sum_over_ranks(counts.tensors())
     return summarise(counts, class_counts, thresholds)
+
+
+@torch.no_grad()
+def evaluate_readings(
+    recipe: Recipe,
+    loader: Loader,
+    class_counts: Indices,
+    readings: Mapping[str, Reading],
+    *,
+    options: RuntimeOptions,
+    device: torch.device,
+    thresholds: ShotThresholds = STANDARD_THRESHOLDS,
+) -> dict[str, Summary]:
+    """Evaluate several ways to read a recipe's outputs, which are computed once; other arguments are those of `evaluate`."""
+    recipe.eval()
+    counts = {name: ClassificationCounts(len(class_counts), device) for name in readings}
+    steps = min(loader.steps, options.max_steps or loader.steps)
+    for batch in islice(loader.epoch(0), steps):
+        with autocast(device, options.precision):
+            outputs = recipe.outputs(in_memory_format(batch, options).images)
+            for name, read in readings.items():
+                logits = read(outputs)
+                loss = recipe.evaluation_loss(logits, batch.labels)
+                counts[name].update(logits, batch.labels, loss * len(batch.labels))
+    for each in counts.values():
+        sum_over_ranks(each.tensors())
+    return {name: summarise(each, class_counts, thresholds) for name, each in counts.items()}

@@ -1,4 +1,4 @@
-"""Carrying out a method's stages on a data set: what every command does once it knows what to run."""
+"""Carrying out a method's stage on a data set: what every command does once it knows what to run."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Plan:
 
     Args:
         data: the data set.
-        build: makes the stages for a setting.
+        build: makes the stage for a setting.
         seed: training seed.
         batch_size: of evaluation.
         runtime: the shared options.
@@ -46,7 +46,7 @@ class Plan:
     """
 
     data: LongTailData
-    build: Callable[[Setting], Sequence[Stage]]
+    build: Callable[[Setting], Stage]
     seed: int
     batch_size: int
     runtime: RuntimeOptions
@@ -98,7 +98,7 @@ def execute(
     data, runtime = plan.data, plan.runtime
     setting = prepare(runtime, seed=plan.seed, gpu=plan.gpu, workers=plan.workers)
     ranks = setting.ranks
-    (stage,) = plan.build(setting)
+    stage = plan.build(setting)
 
     def judge(part: ImageData) -> Loader:
         if stage.shown is not None:

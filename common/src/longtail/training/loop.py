@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -22,7 +23,7 @@ from longtail.randomness import Randomness
 from longtail.training import checkpoint
 from longtail.training.checkpoint import Progress
 from longtail.training.devices import autocast, in_memory_format
-from longtail.training.evaluation import STANDARD_THRESHOLDS, evaluate
+from longtail.training.evaluation import STANDARD_THRESHOLDS, choose_reading, evaluate, evaluate_readings
 from longtail.training.guard import FiniteGuard
 from longtail.training.interruption import StopRequest, stop_at_batch_boundary
 from longtail.training.recipe import Clock, Predict, Recipe
@@ -88,8 +89,9 @@ def fit(
         details: what else `run.json` tells.
 
     Returns:
-        The results as plain data: the selection rule, test summaries of the best and the last epoch, and where the recipe has
-        final predictors, under `final` those of the best epoch's network with each of them.
+        The results as plain data: the selection rule, test summaries of the best and the last epoch, and those of the best
+        epoch's network with each of the recipe's final predictors under `final`, and with the best of its readings under
+        `reading`, where it has any.
 
     Raises:
         UserError: the checkpoint does not fit, the loss stopped being finite, or the run's folder cannot be written.
@@ -134,7 +136,9 @@ class _Trainer:
             for network in self.stage.recipe.networks():
                 accept_empty_slices(network)
             self.model = DistributedDataParallel(
-                self.stage.recipe, device_ids=[self.device] if self.device.type == "cuda" else None
+                self.stage.recipe,
+                device_ids=[self.device] if self.device.type == "cuda" else None,
+                find_unused_parameters=self.stage.recipe.idle_parameters,
             )
         if self.options.compile:
             for network in self.stage.recipe.networks():
@@ -177,7 +181,7 @@ class _Trainer:
         recipe, optimiser = self.recipe, self.stage.optimiser
         recipe.begin_epoch(self._clock(epoch, first))
         recipe.train()
-        rate = self._set_learning_rate(epoch)
+        rate = self._set_learning_rate(epoch, first)
         meters = Meters(
             self.device,
             parts=recipe.part_names,
@@ -193,6 +197,7 @@ class _Trainer:
             meters.data_ready()
             clock = self._clock(epoch, step)
             self._seed_torch(epoch, step)
+            rate = self._set_learning_rate(epoch, step)
             with autocast(self.device, self.options.precision):
                 output = self.model(in_memory_format(batch, self.options), clock)
             window = self._window(step)
@@ -222,11 +227,12 @@ class _Trainer:
         if self.device.type == "cuda":
             torch.cuda.manual_seed(seed)
 
-    def _set_learning_rate(self, epoch: int) -> float:
-        factor = self.stage.schedule(epoch)
+    def _set_learning_rate(self, epoch: int, step: int) -> float:
+        """Give every group of parameters its rate at this batch; the largest of them."""
+        factor = self.stage.rate_factor(epoch, step)
         for group in self.stage.optimiser.param_groups:
             group["lr"] = group["initial_lr"] * factor
-        return float(self.stage.optimiser.param_groups[0]["lr"])
+        return max(float(group["lr"]) for group in self.stage.optimiser.param_groups)
 
     def _window(self, step: int) -> _Window:
         """The batches whose gradients are added up with this one's; the epoch's last window may be shorter."""
@@ -369,18 +375,55 @@ class _Trainer:
             "best": known,
             "last": self.progress.last_result,
         }
-        return {**results, "final": self._judge(predictors)} if predictors else results
+        if predictors:
+            results["final"] = self._judge(predictors)
+        if self.recipe.readings():
+            results["reading"] = self._read()
+        return results
 
     def _judge(self, predictors: Mapping[str, Predict]) -> dict[str, Any]:
         """The test summaries of the best epoch's network, by what predicts with it."""
-        backbone, epoch, best = self.recipe.backbone, self.progress.best_epoch, self.run.best_checkpoint
+        with self._best_weights() as epoch:
+            judged = {name: self._evaluate(self.judges.test, quiet=True, predict=each) for name, each in predictors.items()}
+        return {name: {"epoch": epoch, **summary.to_dict()} for name, summary in judged.items()}
+
+    def _read(self) -> dict[str, Any]:
+        """The test summary of the best epoch's network, read in the way that is best on the validation set, if there is one."""
+        judges, readings = self.judges, self.recipe.readings()
+        with self._best_weights() as epoch:
+            found = choose_reading(
+                lambda part, some: evaluate_readings(
+                    self.recipe,
+                    part,
+                    judges.class_counts,
+                    some,
+                    options=self.options,
+                    device=self.device,
+                    thresholds=judges.thresholds,
+                ),
+                readings,
+                judges.val,
+                judges.test,
+                self.stage.metric,
+            )
+        return {
+            "epoch": epoch,
+            "name": found.name,
+            "chosen_on": "test" if judges.val is None else "val",
+            "tried": found.scores,
+            **found.test.to_dict(),
+        }
+
+    @contextmanager
+    def _best_weights(self) -> Iterator[int | None]:
+        """The best epoch's weights in the network, and its number, for as long as this lasts."""
+        backbone, best = self.recipe.backbone, self.run.best_checkpoint
         trained = {name: value.clone() for name, value in backbone.state_dict().items()}
         checkpoint.restore_network(on_first(lambda: checkpoint.read(best)), best, self.recipe)
         try:
-            judged = {name: self._evaluate(self.judges.test, quiet=True, predict=each) for name, each in predictors.items()}
+            yield self.progress.best_epoch
         finally:
             backbone.load_state_dict(trained)
-        return {name: {"epoch": epoch, **summary.to_dict()} for name, summary in judged.items()}
 
     def _finish(self, results: dict[str, Any]) -> None:
         self.run.finish(results)

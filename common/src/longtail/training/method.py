@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -28,7 +28,7 @@ MakeBackbone = Callable[[str], Backbone]
 
 @dataclass(frozen=True)
 class Setting:
-    """Where and how stages will run: what a method needs besides the data and its own options.
+    """Where and how a stage will run: what a method needs besides the data and its own options.
 
     Args:
         device, ranks: of this process.
@@ -52,6 +52,7 @@ class Setting:
         batch_size: int,
         augmentation: Augmentation | Framed | None = None,
         stream: str = "augment",
+        drop_last: bool = False,
     ) -> RandomAccessLoader:
         """A loader of a part of `data` (train, val, test) for this process; the arguments are those of `create_loader`."""
         return create_loader(
@@ -67,6 +68,7 @@ class Setting:
             device=self.device,
             rank=self.ranks.rank,
             world_size=self.ranks.world_size,
+            drop_last=drop_last,
             workers=self.workers,
         )
 
@@ -87,8 +89,8 @@ class Method(Protocol):
     paper: str
     options: type[Any]
 
-    def build(self, data: LongTailData, backbone: MakeBackbone, options: Any, setting: Setting) -> Sequence[Stage]:
-        """The stages that train a fresh network on `data`, in order."""
+    def build(self, data: LongTailData, backbone: MakeBackbone, options: Any, setting: Setting) -> Stage:
+        """What trains a fresh network on `data`."""
         ...
 
 

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from longtail.backbones import Backbone
 from longtail.loading.base import Batch
 from longtail.losses import Loss
 from longtail.metrics import Summary
@@ -17,6 +16,9 @@ from longtail.randomness import Randomness
 
 Predict = Callable[[Tensor], Tensor]
 """Maps images (B, 3, H, W) to logits (B, C)."""
+
+Reading = Callable[[Tensor], Tensor]
+"""Maps what a recipe computes of images, see `Recipe.outputs`, to logits (B, C)."""
 
 
 @dataclass(frozen=True)
@@ -66,11 +68,14 @@ class Recipe(nn.Module, ABC):
 
     Attributes:
         part_names: the keys of every `StepOutput.parts`.
+        idle_parameters: whether there are batches that some parameters get no gradient from, which several ranks must know.
     """
 
+    backbone: nn.Module
     part_names: Sequence[str] = ()
+    idle_parameters: bool = False
 
-    def __init__(self, backbone: Backbone, loss: Loss) -> None:
+    def __init__(self, backbone: nn.Module, loss: Loss) -> None:
         super().__init__()
         self.backbone = backbone
         self.loss = loss
@@ -91,7 +96,7 @@ class Recipe(nn.Module, ABC):
             is_best: whether this epoch is the best so far by the run's selection rule.
         """
 
-    def networks(self) -> Sequence[Backbone]:
+    def networks(self) -> Sequence[nn.Module]:
         """The networks that see images during training, the one that is trained first."""
         return [self.backbone]
 
@@ -100,10 +105,18 @@ class Recipe(nn.Module, ABC):
         set, with the best epoch's weights in `backbone`."""
         return {}
 
+    def readings(self) -> Mapping[str, Reading]:
+        """Ways to predict among which the validation set decides when training is over, with the best epoch's weights."""
+        return {}
+
+    def outputs(self, images: Tensor) -> Tensor:
+        """What predictions are read from, of images (B, 3, H, W): where there are several ways to read, computed but once."""
+        value: Tensor = self.backbone(images)
+        return value
+
     def predict(self, images: Tensor) -> Tensor:
         """Logits, shape (B, C), of images (B, 3, H, W)."""
-        logits: Tensor = self.backbone(images)
-        return logits
+        return self.outputs(images)
 
     def evaluation_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """The loss that evaluation shows: the training criterion, as a mean over the batch."""

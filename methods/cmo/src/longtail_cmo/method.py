@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from longtail.datasets.base import LongTailData
@@ -72,8 +71,8 @@ class CMOMethod:
     paper = "Context-rich Minority Oversampling (Park et al., CVPR 2022)"
     options = CMOOptions
 
-    def build(self, data: LongTailData, backbone: MakeBackbone, options: CMOOptions, setting: Setting) -> Sequence[Stage]:
-        """One stage."""
+    def build(self, data: LongTailData, backbone: MakeBackbone, options: CMOOptions, setting: Setting) -> Stage:
+        """What trains with CMO, or without, on the same data."""
         counts = data.class_counts
         background = self._loader(data, Shuffled(len(data.train), setting.randomness), "augment", options, setting)
         plan = None
@@ -94,7 +93,7 @@ class CMOMethod:
         )
         place(recipe, setting.device, setting.runtime)
         optimiser = create_sgd(recipe, lr=options.lr, momentum=options.momentum, weight_decay=options.weight_decay)
-        return [Stage(self.name, recipe, train, optimiser, options.timing.schedule(), options.epochs)]
+        return Stage(self.name, recipe, train, optimiser, options.timing.schedule(), options.epochs)
 
     @staticmethod
     def _loader(data: LongTailData, order: Order, stream: str, options: CMOOptions, setting: Setting) -> RandomAccessLoader:

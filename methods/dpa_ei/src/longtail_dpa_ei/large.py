@@ -72,7 +72,7 @@ def train(experiment: Experiment, args: argparse.Namespace, runtime: RuntimeOpti
     say("random features" if start is None else f"features and classifier of {start}")
     plan = Plan(
         data=data,
-        build=lambda setting: [create_stage(experiment, args, data, start, setting)],
+        build=lambda setting: create_stage(experiment, args, data, start, setting),
         seed=args.seed,
         batch_size=args.test_batch_size,
         runtime=runtime,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from longtail.datasets.base import LongTailData
@@ -60,8 +59,8 @@ class DPAEIMethod:
     paper = "DPA-EI: dual progressive augmentation (Zhao et al., Knowledge-Based Systems 2025)"
     options = DPAEIOptions
 
-    def build(self, data: LongTailData, backbone: MakeBackbone, options: DPAEIOptions, setting: Setting) -> Sequence[Stage]:
-        """One stage, with two kinds of epochs."""
+    def build(self, data: LongTailData, backbone: MakeBackbone, options: DPAEIOptions, setting: Setting) -> Stage:
+        """A stage with two kinds of epochs."""
         images, meta_images = train_and_meta(data, options.num_meta, setting.randomness)
         augmentation = create_augmentation(options.augmentation, data)
         train = setting.loader(
@@ -91,7 +90,7 @@ class DPAEIMethod:
             nesterov=options.nesterov,
         )
         pairs = Paired(train, meta, lambda epoch, _step: timing.is_implicit(epoch), whole=True)
-        return [Stage(self.name, recipe, pairs, optimiser, timing.learning_rate(), options.epochs)]
+        return Stage(self.name, recipe, pairs, optimiser, timing.learning_rate(), options.epochs)
 
 
 METHOD = DPAEIMethod()

@@ -59,6 +59,7 @@ class DPAEI(Recipe):
         UserError: a class has no image.
     """
 
+    backbone: Backbone
     part_names = ("meta_loss", "correction")
 
     def __init__(

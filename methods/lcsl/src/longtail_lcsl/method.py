@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from longtail.datasets.base import LongTailData
@@ -52,8 +51,8 @@ class LCSLMethod:
     paper = "Long-tailed Classification via Self-Labeling (Vu et al., IEEE TCSVT 2024)"
     options = LCSLOptions
 
-    def build(self, data: LongTailData, backbone: MakeBackbone, options: LCSLOptions, setting: Setting) -> Sequence[Stage]:
-        """One stage."""
+    def build(self, data: LongTailData, backbone: MakeBackbone, options: LCSLOptions, setting: Setting) -> Stage:
+        """What trains with LCSL."""
         counts, settings = data.class_counts, options.self_labelling
         teacher = backbone("linear") if LCSL.needs_teacher(counts, settings) else None
         recipe = LCSL(backbone("linear"), teacher, counts, settings)
@@ -67,7 +66,7 @@ class LCSLMethod:
         )
         optimiser = create_sgd(recipe, lr=options.lr, momentum=MOMENTUM, weight_decay=options.weight_decay)
         schedule = warmup_late_cosine(options.warmup_epochs, options.epochs)
-        return [Stage(self.name, recipe, train, optimiser, schedule, options.epochs, metric="balanced_accuracy")]
+        return Stage(self.name, recipe, train, optimiser, schedule, options.epochs, metric="balanced_accuracy")
 
 
 METHOD = LCSLMethod()

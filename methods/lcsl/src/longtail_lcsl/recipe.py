@@ -67,6 +67,7 @@ class LCSL(Recipe):
         mixing: draws the blends.
     """
 
+    backbone: Backbone
     part_names = ("mixup_loss", "self_labelling_loss", "self_labelled")
     minority: Tensor
     can_teach: Tensor
