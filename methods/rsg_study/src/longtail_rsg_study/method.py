@@ -125,7 +125,7 @@ def notices(options: RSGStudyOptions) -> list[str]:
     found = []
     if options.add_rsg and options.epochs <= options.epoch_thresh + 1:
         found.append(
-            f"RSG generates nothing in {options.epochs} epochs: it begins after epoch {options.epoch_thresh} (counted from 0) and "
+            f"RSG generates nothing in {options.epochs} epochs: it begins after epoch {options.epoch_thresh}, from 0, and "
             f"changes no prediction before; --epoch_thresh {options.epochs * 3 // 4} lets it generate in the last quarter"
         )
     if not options.losses_of_logits:
@@ -133,7 +133,7 @@ def notices(options: RSGStudyOptions) -> list[str]:
     unscaled = [name for name in ("ce", "focal") if name in options.losses_of_logits]
     if options.norm_out and unscaled:
         found.append(
-            f"cosines lie in [-1, 1], where {' and '.join(unscaled)} are nearly flat; --norm_out False gives a linear classifier"
+            f"cosines lie in [-1, 1], where {' and '.join(unscaled)} are nearly flat; --norm_out False has a linear classifier"
         )
     return found
 
