@@ -43,6 +43,7 @@ class Plan:
         gpu: a paper's `--gpu`, the GPUs to use; None for all.
         thresholds: bounds of the shot groups.
         workers: processes of each loader over all ranks, where images are files.
+        test_at_end: see `Judges`; without validation images it changes nothing.
     """
 
     data: LongTailData
@@ -53,6 +54,7 @@ class Plan:
     gpu: tuple[int, ...] | None = None
     thresholds: ShotThresholds = STANDARD_THRESHOLDS
     workers: int = 4
+    test_at_end: bool = False
 
 
 def prepare(runtime: RuntimeOptions, *, seed: int = 0, gpu: tuple[int, ...] | None = None, workers: int = 0) -> Setting:
@@ -121,7 +123,13 @@ def execute(
     try:
         results = fit(
             stage,
-            Judges(data.train, judge(data.test), None if data.val is None else judge(data.val), plan.thresholds),
+            Judges(
+                data.train,
+                judge(data.test),
+                None if data.val is None else judge(data.val),
+                plan.thresholds,
+                plan.test_at_end and data.val is not None,
+            ),
             run,
             runtime,
             device=setting.device,

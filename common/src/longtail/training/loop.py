@@ -45,12 +45,21 @@ class Judges:
         test: loader of the test set.
         val: loader of held-out training images, or None.
         thresholds: bounds of the shot groups.
+        test_at_end: evaluate on the test set when training is over and not before, so that nothing can be chosen on it.
+
+    Raises:
+        ValueError: the test set comes at the end and nothing else is there to be evaluated on.
     """
 
     train: ImageData
     test: Loader
     val: Loader | None = None
     thresholds: ShotThresholds = STANDARD_THRESHOLDS
+    test_at_end: bool = False
+
+    def __post_init__(self) -> None:
+        if self.test_at_end and self.val is None:
+            raise ValueError("without a validation set, epochs are evaluated on the test set")
 
     @property
     def class_counts(self) -> Indices:
@@ -274,12 +283,16 @@ class _Trainer:
         is_best, test_seconds = False, 0.0
         if (epoch + 1) % self.options.eval_every == 0 or epoch + 1 == self.epochs:
             share_buffers(self.recipe)
-            validation = self._evaluate(self.judges.val, quiet=True) if self.judges.val is not None else None
-            started = time.perf_counter()
-            result = self._evaluate(self.judges.test)
-            test_seconds = time.perf_counter() - started
-            is_best = self._select(epoch, result, validation)
-            self.recipe.evaluated(validation or result, clock, is_best=is_best)
+            judges = self.judges
+            validation = None if judges.val is None else self._evaluate(judges.val, quiet=not judges.test_at_end)
+            if not judges.test_at_end:
+                started = time.perf_counter()
+                result = self._evaluate(judges.test)
+                test_seconds = time.perf_counter() - started
+            judged = validation or result
+            assert judged is not None
+            is_best = self._select(epoch, result, judged)
+            self.recipe.evaluated(judged, clock, is_best=is_best)
         self.progress = replace(self.progress, epoch=epoch + 1, step=0, meters=None)
         meters.sums = meters.over_ranks()
         train = meters.report(self.steps - 1, self.steps)
@@ -321,11 +334,11 @@ class _Trainer:
             predict=predict,
         )
 
-    def _select(self, epoch: int, result: Summary, validation: Summary | None) -> bool:
+    def _select(self, epoch: int, result: Summary | None, judged: Summary) -> bool:
         """Note this evaluation; True where it is the best so far (strictly) by the run's selection rule."""
-        score = float(getattr(validation or result, self.stage.metric))
+        score = float(getattr(judged, self.stage.metric))
         is_best = self.options.select == "last" or self.progress.best is None or score > self.progress.best
-        last = {"epoch": epoch, **result.to_dict()}
+        last = None if result is None else {"epoch": epoch, **result.to_dict()}
         self.progress = replace(self.progress, last_result=last)
         if is_best:
             self.progress = replace(self.progress, best=score, best_epoch=epoch, best_result=last)
@@ -366,14 +379,18 @@ class _Trainer:
 
     def _results(self) -> dict[str, Any]:
         known, predictors = self.progress.best_result, dict(self.recipe.final_predictors())
+        last = self.progress.last_result
+        if self.judges.test_at_end and self.progress.best_epoch is not None:
+            last = {"epoch": self.progress.epoch - 1, **self._evaluate(self.judges.test, quiet=True).to_dict()}
+            known = last if self.progress.best_epoch == last["epoch"] else None
         if known is None and self.progress.best_epoch is not None:
-            # best weights that another program left
+            # best weights that another program left, or that only now may meet the test set
             known = self._judge({"predict": self.recipe.predict})["predict"]
         results = {
             "select": self.options.select,
             "metric": self.stage.metric,
             "best": known,
-            "last": self.progress.last_result,
+            "last": last,
         }
         if predictors:
             results["final"] = self._judge(predictors)

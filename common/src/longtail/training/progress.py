@@ -47,14 +47,20 @@ class ProgressBar(Listener):
         self._bar.update(self._task, completed=round(done, 2), text=f"loss {report.loss.mean:.3f}{self._text}")
 
     def epoch_ended(self, report: EpochReport) -> None:
-        """Move the bar and show the test accuracy."""
-        if report.result is not None:
-            self._text = f"  test {100 * report.result.accuracy:.2f}"
+        """Move the bar and show the accuracy."""
+        self._text = _accuracy(report) or self._text
         self._bar.update(self._task, completed=report.clock.epoch + 1, text=f"loss {report.train.loss.mean:.3f}{self._text}")
 
     def close(self) -> None:
         """Take the bar away."""
         self._bar.stop()
+
+
+def _accuracy(report: EpochReport) -> str:
+    if report.shown is None:
+        return ""
+    part, summary = report.shown
+    return f"  {part} {100 * summary.accuracy:.2f}"
 
 
 class ProgressLines(Listener):
@@ -73,9 +79,8 @@ class ProgressLines(Listener):
         """Print the epoch's line."""
         done = report.clock.epoch + 1
         left = (time.perf_counter() - self._started) / (done - self._first) * (self._epochs - done)
-        test = "" if report.result is None else f"  test {100 * report.result.accuracy:.2f}"
         print(
-            f"epoch {done}/{self._epochs}  loss {report.train.loss.mean:.4f}{test}  {left:.0f} s left",
+            f"epoch {done}/{self._epochs}  loss {report.train.loss.mean:.4f}{_accuracy(report)}  {left:.0f} s left",
             file=sys.stderr,
             flush=True,
         )

@@ -56,7 +56,7 @@ class EpochReport:
         learning_rate: of its last batch.
         train: means over the epoch.
         seconds, test_seconds: wall time of training, and of the evaluation on the test set.
-        result: the test summary, or None where this epoch was not evaluated.
+        result: the test summary, or None where this epoch was not evaluated on the test set.
         validation: the summary of the held-out images, or None without any.
         is_best: whether this evaluation is the best one so far.
         best, best_epoch: the best selection score so far, a fraction, and its 0-based epoch; None before the first evaluation.
@@ -72,6 +72,13 @@ class EpochReport:
     best: float | None
     best_epoch: int | None
     test_seconds: float
+
+    @property
+    def shown(self) -> tuple[str, Summary] | None:
+        """What a log shows of this epoch's evaluation: the set's name, and its summary; None where there was none."""
+        if self.result is not None:
+            return "test", self.result
+        return None if self.validation is None else ("val", self.validation)
 
 
 class Listener:

@@ -47,14 +47,15 @@ class TensorBoardLog(Listener):
             "acc/train_top5": 100 * report.train.top5.mean,
             "lr": report.learning_rate,
         }
-        if report.result is not None:
+        if report.shown is not None:
+            _, summary = report.shown
             scalars |= {
-                "loss/test_val": report.result.nll if report.result.loss is None else report.result.loss,
-                "acc/test_val_top1": 100 * report.result.accuracy,
-                "acc/test_val_top5": 100 * report.result.top5,
+                "loss/test_val": summary.nll if summary.loss is None else summary.loss,
+                "acc/test_val_top1": 100 * summary.accuracy,
+                "acc/test_val_top5": 100 * summary.top5,
                 "acc/test_top1_best": 100 * (report.best or 0.0),
             }
-            by_class = report.result.per_class_accuracy
+            by_class = summary.per_class_accuracy
             if len(by_class) <= CLASSES:
                 shown = ((index, accuracy) for index, accuracy in enumerate(by_class) if accuracy is not None)
                 scalars |= {f"acc/test_val_cls_acc/{index}": accuracy for index, accuracy in shown}

@@ -1,0 +1,241 @@
+"""The study for any data set: the method that the core finds through its entry point, and that the study's scripts call."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from longtail.backbones import Backbone, CifarResNet, StagedBackbone
+from longtail.datasets.base import Indices, LongTailData
+from longtail.errors import UserError
+from longtail.loading.orders import EffectiveNumberWeighted, FromEpoch, Order, Shuffled
+from longtail.loading.presets import AUGMENTATIONS, AUGMENTATIONS_IN_WORDS, create_augmentation
+from longtail.losses import (
+    LDAM,
+    AMSoftmax,
+    ArcFace,
+    CrossEntropy,
+    Focal,
+    Loss,
+    SphereFace,
+    SupCon,
+    effective_number_weights,
+    inverse_frequency_weights,
+)
+from longtail.losses.weighting import Weights
+from longtail.training.devices import place
+from longtail.training.method import MakeBackbone, Setting
+from longtail.training.options import at_least, between, option
+from longtail.training.stage import Stage, create_sgd
+from longtail_rsg_study.recipe import RSGStudy, Shares
+from longtail_rsg_study.rsg import RSG, head_classes
+
+RESAMPLING_BETA = 0.9999
+"""Of the effective numbers that the resampled epochs draw by."""
+
+
+@dataclass(frozen=True)
+class RSGStudyOptions:
+    """The study's settings, with the defaults of its README; what the study does not tell is that of the cited papers."""
+
+    norm_out: bool = option(True, "classifier: cosines, or a linear layer")
+    add_rsg: bool = option(True, "generate features of rare classes (RSG)")
+    head_tail_ratio: float = option(0.2, "share of the classes, the largest ones, that RSG takes for head", type=between(0, 1))
+    epoch_thresh: int = option(160, "RSG generates after this 0-based epoch", type=at_least(-1))
+    rsg_centres: int = option(15, "centres of each class in RSG", type=at_least(1))
+    rsg_width: int = option(256, "channels of RSG's contrastive network", type=at_least(1))
+    rsg_strength: float = option(
+        1.0, "generated maps, as a share of what pairs of head and tail allow", type=between(0, least_excluded=True)
+    )
+    cesc_weight: float = option(0.1, "weight of RSG's centre and contrastive loss", type=between(0))
+    mv_weight: float = option(0.01, "weight of RSG's maximised-vector loss", type=between(0))
+    add_cross_entropy_loss: bool = option(False, "cross entropy")
+    ce_weight_type: str = option(
+        "none", "class weights of cross entropy: none, inverse frequency, effective number", choices=("none", "icf", "cbl")
+    )
+    add_ldam_loss: bool = option(True, "LDAM")
+    ldam_weight_type: str = option("icf", "class weights of LDAM: inverse frequency, effective number", choices=("cbl", "icf"))
+    ldam_loss_weight: float = option(0.1, "weight of LDAM", type=between(0))
+    ldam_max_margin: float = option(0.3, "margin of the rarest class in LDAM", type=between(0))
+    ldam_scale: float = option(30.0, "scale of cosines in LDAM", type=between(0, least_excluded=True))
+    cbl_beta: float = option(0.999, "beta of the effective numbers; 0 weights all classes alike", type=between(0, 0.9999999))
+    add_focal_loss: bool = option(False, "focal loss")
+    focal_gamma: float = option(0.0, "gamma of the focal loss; 0 is cross entropy", type=between(0))
+    add_supcon_loss: bool = option(True, "supervised contrastive loss on the features")
+    supcon_loss_weight: float = option(0.9, "weight of the supervised contrastive loss", type=between(0))
+    supcon_temperature: float = option(
+        0.07, "temperature of the supervised contrastive loss", type=between(0, least_excluded=True)
+    )
+    add_arc_margin_loss: bool = option(False, "another head, ArcFace, for every loss of logits")
+    arc_scale: float = option(30.0, "scale of ArcFace", type=between(0, least_excluded=True))
+    arc_margin: float = option(0.5, "margin of ArcFace, in radians", type=between(0))
+    arc_easy_margin: bool = option(False, "ArcFace's easy margin")
+    add_add_margin_loss: bool = option(False, "another head, AM-softmax, for every loss of logits")
+    add_scale: float = option(30.0, "scale of AM-softmax", type=between(0, least_excluded=True))
+    add_margin: float = option(0.4, "margin of AM-softmax", type=between(0))
+    add_sphere_loss: bool = option(False, "another head, SphereFace, for every loss of logits")
+    sphere_margin: int = option(4, "multiple of the angle in SphereFace", type=at_least(1))
+    resample_epoch: int = option(160, "0-based epoch from which on classes are drawn alike", type=at_least(0))
+    augmentation: str = option("standard", AUGMENTATIONS_IN_WORDS, choices=AUGMENTATIONS)
+    jitter: float = option(0.4, "strength of brightness, contrast and saturation jitter", type=between(0, 1))
+    lr_decay: float = option(0.9, "factor of the learning rate after each epoch", type=between(0, least_excluded=True))
+    epochs: int = option(20, "epochs")
+    batch_size: int = option(32, "batch size over all ranks; an incomplete last batch is left out")
+    lr: float = option(1e-3, "base learning rate")
+    momentum: float = option(0.9, "SGD momentum")
+    weight_decay: float = option(5e-4, "weight decay")
+
+    @property
+    def losses_of_logits(self) -> dict[str, float]:
+        """The losses that are switched on, with their weights in the sum."""
+        switches = {
+            "ce": (self.add_cross_entropy_loss, 1.0),
+            "ldam": (self.add_ldam_loss, self.ldam_loss_weight),
+            "focal": (self.add_focal_loss, 1.0),
+        }
+        return {name: weight for name, (on, weight) in switches.items() if on}
+
+    @property
+    def margin_heads(self) -> list[str]:
+        """The flags of the margin heads that are switched on."""
+        flags = ("add_arc_margin_loss", "add_add_margin_loss", "add_sphere_loss")
+        return [f"--{flag}" for flag in flags if getattr(self, flag)]
+
+
+def check(options: RSGStudyOptions) -> None:
+    """Refuse combinations with which nothing can be trained.
+
+    Raises:
+        UserError: there is no loss, or a margin head that no loss sees.
+    """
+    if not options.losses_of_logits and options.margin_heads:
+        raise UserError(
+            f"{', '.join(options.margin_heads)}: a margin head gives logits, and no loss of logits is on to train it; "
+            "switch on --add_cross_entropy_loss, --add_ldam_loss or --add_focal_loss"
+        )
+    if not options.losses_of_logits and not options.add_supcon_loss:
+        raise UserError(
+            "no loss is on; switch on one of --add_cross_entropy_loss, --add_ldam_loss, --add_focal_loss, --add_supcon_loss"
+        )
+
+
+def notices(options: RSGStudyOptions) -> list[str]:
+    """What the options do not do, though one may think so."""
+    found = []
+    if options.add_rsg and options.epochs <= options.epoch_thresh + 1:
+        found.append(
+            f"RSG generates nothing in {options.epochs} epochs: it begins after epoch {options.epoch_thresh}, from 0, and "
+            f"changes no prediction before; --epoch_thresh {options.epochs * 3 // 4} lets it generate in the last quarter"
+        )
+    if not options.losses_of_logits:
+        found.append("only the contrastive loss is on, which never reaches the classifier: its accuracy stays at chance")
+    unscaled = [name for name in ("ce", "focal") if name in options.losses_of_logits]
+    if options.norm_out and unscaled:
+        found.append(
+            f"cosines lie in [-1, 1], where {' and '.join(unscaled)} are nearly flat; --norm_out False has a linear classifier"
+        )
+    return found
+
+
+class RSGStudyMethod:
+    """The study as a method."""
+
+    name = "rsg_study"
+    paper = "a study of RSG (Wang et al., CVPR 2021), cosine classifier and seven losses"
+    options = RSGStudyOptions
+
+    def build(self, data: LongTailData, backbone: MakeBackbone, options: RSGStudyOptions, setting: Setting) -> Stage:
+        """What trains with the losses that are switched on."""
+        check(options)
+        counts = data.class_counts
+        network = backbone("cosine" if options.norm_out else "linear")
+        recipe = RSGStudy(
+            staged(network),
+            _create_rsg(staged(network), counts, options) if options.add_rsg else None,
+            _margin_heads(network.num_features, data.num_classes, options),
+            _losses(counts, options),
+            SupCon(temperature=options.supcon_temperature) if options.add_supcon_loss else None,
+            Shares(options.losses_of_logits, options.supcon_loss_weight, options.cesc_weight, options.mv_weight),
+            shown=CrossEntropy(counts),
+        )
+        place(recipe, setting.device, setting.runtime)
+        train = setting.loader(
+            data,
+            data.train,
+            _order(data, options, setting),
+            batch_size=options.batch_size,
+            augmentation=create_augmentation(options.augmentation, data, jitter=options.jitter),
+            drop_last=len(data.train) >= options.batch_size,
+        )
+        optimiser = create_sgd(recipe, lr=options.lr, momentum=options.momentum, weight_decay=options.weight_decay)
+        return Stage(self.name, recipe, train, optimiser, lambda epoch: options.lr_decay**epoch, options.epochs)
+
+
+def staged(network: Backbone) -> StagedBackbone:
+    """The network, if it can be cut between two stages.
+
+    Raises:
+        UserError: it cannot.
+    """
+    if not isinstance(network, StagedBackbone):
+        raise UserError(f"RSG stands between two stages of a network, and {type(network).__name__} has none")
+    return network
+
+
+def _create_rsg(network: StagedBackbone, counts: Indices, options: RSGStudyOptions) -> RSG:
+    rsg = RSG(
+        len(counts),
+        network.stage_widths[-2],
+        head_classes(counts, options.head_tail_ratio),
+        threshold=options.epoch_thresh,
+        centres=options.rsg_centres,
+        width=options.rsg_width,
+        strength=options.rsg_strength,
+    )
+    # in the networks for large images, the ancestors' loop over all modules comes after RSG was made
+    rsg.reset_parameters(fan_out=not isinstance(network, CifarResNet))
+    return rsg
+
+
+def _margin_heads(features: int, classes: int, options: RSGStudyOptions) -> dict[str, nn.Module]:
+    heads: dict[str, nn.Module] = {}
+    if options.add_arc_margin_loss:
+        heads["arc"] = ArcFace(
+            features, classes, scale=options.arc_scale, margin=options.arc_margin, easy_margin=options.arc_easy_margin
+        )
+    if options.add_add_margin_loss:
+        heads["am"] = AMSoftmax(features, classes, scale=options.add_scale, margin=options.add_margin)
+    if options.add_sphere_loss:
+        heads["sphere"] = SphereFace(features, classes, margin=options.sphere_margin)
+    return heads
+
+
+def _losses(counts: Indices, options: RSGStudyOptions) -> dict[str, Loss]:
+    losses: dict[str, Loss] = {}
+    if options.add_cross_entropy_loss:
+        losses["ce"] = CrossEntropy(counts, weight=_weights(options.ce_weight_type, counts, options.cbl_beta))
+    if options.add_ldam_loss:
+        weights = _weights(options.ldam_weight_type, counts, options.cbl_beta)
+        losses["ldam"] = LDAM(counts, max_margin=options.ldam_max_margin, scale=options.ldam_scale, weight=weights)
+    if options.add_focal_loss:
+        losses["focal"] = Focal(counts, gamma=options.focal_gamma)
+    return losses
+
+
+def _weights(kind: str, counts: Indices, beta: float) -> Weights | None:
+    if kind == "none":
+        return None
+    return inverse_frequency_weights(counts) if kind == "icf" else effective_number_weights(counts, beta)
+
+
+def _order(data: LongTailData, options: RSGStudyOptions, setting: Setting) -> Order:
+    labels = data.train.labels
+    shuffled = Shuffled(len(labels), setting.randomness)
+    if options.resample_epoch >= options.epochs:
+        return shuffled
+    alike = EffectiveNumberWeighted(labels, data.class_counts, RESAMPLING_BETA, setting.randomness)
+    return FromEpoch(shuffled, alike, options.resample_epoch)
+
+
+METHOD = RSGStudyMethod()
