@@ -140,6 +140,8 @@ class LongTailData:
         left_out: files that were left out because they cannot be read (`--on-bad-image skip`).
         meta: a small training set with as many images of each class, which a method tunes something else on than the network,
             or None. Whether its images are in `train` as well is the data set's affair; it is never evaluated on.
+        counts: int64, shape (C,), the images per class that losses, priors and shot groups go by where those of `train` are not
+            meant, or None.
     """
 
     name: str
@@ -151,6 +153,7 @@ class LongTailData:
     std: tuple[float, float, float]
     left_out: tuple[str, ...] = ()
     meta: ImageData | None = None
+    counts: Indices | None = None
 
     @property
     def num_classes(self) -> int:
@@ -160,4 +163,4 @@ class LongTailData:
     @property
     def class_counts(self) -> Indices:
         """Training images per class, int64, shape (C,)."""
-        return self.train.class_counts
+        return self.train.class_counts if self.counts is None else self.counts

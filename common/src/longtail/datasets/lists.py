@@ -7,7 +7,7 @@ import logging
 import os
 from collections import defaultdict
 from collections.abc import Container, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +34,7 @@ def load_list_data(
 
     The lists are looked for in `list_folders`, in the data set's own folder below the working folder, in the same folder below
     the root, and in the root; those of a data set without such a folder in `list_folders` and in the root; those of fake data
-    in the root alone.
+    in the root alone. In each folder they may have any of the names that the data set's lists go by.
 
     ImageNet-LT's validation images, which the lists call `val/WNID/NAME`, may be the files `val/NAME`, as ILSVRC packs them:
     that is so where none of the class folders is there.
@@ -57,7 +57,8 @@ def load_list_data(
     fake = _fake_size(name, root)
     folders = _folders(known, root, list_folders)
     expected = _expected(name, known, root, folders[0])
-    source = _Source(known, root, root if fake else _folder_of_lists(known, folders, expected), fake, expected)
+    known, folder = _found(known, [root] if fake else folders, expected)
+    source = _Source(known, root, folder, fake, expected)
     wanted = [part for part in known.files if part != "val" or with_val]
     parts = {part: source.read(part, part in check_files) for part in wanted}
     names = _class_names(*parts["train"], source.num_classes)
@@ -90,13 +91,15 @@ def _folders(known: Published, root: Path, first: Sequence[str | Path]) -> list[
     return [*(Path(folder).expanduser() for folder in first), *usual]
 
 
-def _folder_of_lists(known: Published, folders: Sequence[Path], expected: str) -> Path:
-    found = next((folder for folder in folders if (folder / known.files["train"]).is_file()), None)
-    if found is None:
-        looked = ", ".join(f"{folder}{os.sep}" for folder in folders)
-        not_there = "is not in" if len(folders) == 1 else "is in none of"
-        raise UserError(f"{known.title}: {known.files['train']} {not_there} {looked}.\n{expected}")
-    return found
+def _found(known: Published, folders: Sequence[Path], expected: str) -> tuple[Published, Path]:
+    """The data set under the names that its lists go by here, and their folder."""
+    for folder in folders:
+        for files in (known.files, *known.other_files):
+            if (folder / files["train"]).is_file():
+                return replace(known, files=files), folder
+    looked = ", ".join(f"{folder}{os.sep}" for folder in folders)
+    not_there = "is not in" if len(folders) == 1 else "is in none of"
+    raise UserError(f"{known.title}: {known.files['train']} {not_there} {looked}.\n{expected}")
 
 
 def _expected(name: str, known: Published, root: Path, folder: Path) -> str:

@@ -58,6 +58,7 @@ class Published:
         origin: where its files come from, in a sentence.
         mean, std: per-channel normalisation.
         flat: folder of the lists' paths that its publishers pack without the class folders in it; None if there is none.
+        other_files: other names that its lists go by, each set of them complete.
         binding: whether a training list that is not the published one is an error. Where none is published in this form, it is
             one that others have written.
     """
@@ -73,6 +74,7 @@ class Published:
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
     flat: str | None = None
+    other_files: tuple[Mapping[str, str], ...] = ()
     binding: bool = True
 
 
@@ -88,6 +90,7 @@ _IMAGENET_LT = Published(
     images="train/WNID/ and val/WNID/ (ILSVRC 2012; its validation images may also lie straight in val/)",
     folder="ImageNet_LT",
     flat="val",
+    other_files=({"train": "train.txt", "val": "val.txt", "test": "test.txt"},),
 )
 
 _INAT18 = Published(
@@ -97,6 +100,7 @@ _INAT18 = Published(
     train_sha256="15490ddfe172c58cd927af79e69246707fc5eaf2e4e8da7e9f3325e6d00988a0",
     images="train_val2018/KINGDOM/ID/",
     folder="iNaturalist18",
+    other_files=({"train": "train.txt", "test": "val.txt"},),
     mean=(0.466, 0.471, 0.380),
     std=(0.195, 0.194, 0.192),
 )
@@ -114,6 +118,7 @@ LISTS = {
         train_sha256="50c3529becbfdca5cdc4048a8354c1312370d86de7f11ac75d99e7987aba9cea",
         images="train/SCENE/ and val/SCENE/ (Places365, small images)",
         folder="Places_LT",
+        other_files=_IMAGENET_LT.other_files,
     ),
     "inat18": _INAT18,
     "imagenet-lt-csv": replace(
@@ -122,6 +127,7 @@ LISTS = {
         sizes={"train": _IMAGENET_LT.sizes["train"]},
         images="SPLIT_FOLDER/CLASS_INDEX/FILE_NAME, classes 0 to 999",
         folder=None,
+        other_files=(),
         form=ROWS,
         origin="No lists are published in this form: a line is `split_folder,class_index,file_name`, and there is no header.",
         binding=False,
@@ -130,6 +136,7 @@ LISTS = {
         _INAT18,
         files={"train": "train2018.json", "test": "val2018.json"},
         folder=None,
+        other_files=(),
         form=IMAGES,
     ),
 }

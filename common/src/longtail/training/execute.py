@@ -129,6 +129,7 @@ def execute(
                 None if data.val is None else judge(data.val),
                 plan.thresholds,
                 plan.test_at_end and data.val is not None,
+                data.counts,
             ),
             run,
             runtime,

@@ -46,6 +46,7 @@ class Judges:
         val: loader of held-out training images, or None.
         thresholds: bounds of the shot groups.
         test_at_end: evaluate on the test set when training is over and not before, so that nothing can be chosen on it.
+        counts: int64, shape (C,), what the shot groups go by, if not the class counts of `train`.
 
     Raises:
         ValueError: the test set comes at the end and nothing else is there to be evaluated on.
@@ -56,6 +57,7 @@ class Judges:
     val: Loader | None = None
     thresholds: ShotThresholds = STANDARD_THRESHOLDS
     test_at_end: bool = False
+    counts: Indices | None = None
 
     def __post_init__(self) -> None:
         if self.test_at_end and self.val is None:
@@ -64,7 +66,7 @@ class Judges:
     @property
     def class_counts(self) -> Indices:
         """Training images per class, int64 (C,)."""
-        return self.train.class_counts
+        return self.train.class_counts if self.counts is None else self.counts
 
 
 def fit(
