@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from longtail.backbones import BACKBONES, CIFAR_BACKBONES, IMAGENET_BACKBONES, create_backbone
+from longtail.backbones import BACKBONES, CIFAR_BACKBONES, IMAGENET_BACKBONES, VIT_BACKBONES, check_size, create_backbone
 from longtail.errors import UserError
 
 
@@ -22,8 +22,9 @@ def test_every_name_for_cifar_makes_a_network(name, head):
 
 @pytest.mark.parametrize("name", [name for name in BACKBONES if name != "resnet1202"])
 def test_logits_are_what_the_classifier_makes_of_the_features(name):
+    sized = {"image_size": 32} if name in VIT_BACKBONES else {}
     with torch.device("meta"):
-        model = BACKBONES[name](num_classes=7)
+        model = BACKBONES[name](num_classes=7, **sized)
     assert model.classifier.weight.shape == (7, model.num_features)
     received = []
     model.classifier.register_forward_hook(lambda _module, inputs, output: received.append((inputs[0].shape, output)))
@@ -44,10 +45,11 @@ def test_the_published_names_are_there_in_their_families():
         "resnext101_32x8d",
         "wide_resnet50_2",
     }
-    assert {**CIFAR_BACKBONES, **IMAGENET_BACKBONES} == BACKBONES
+    assert set(VIT_BACKBONES) == {"vit_tiny_patch16", "vit_small_patch16", "vit_base_patch16"}
+    assert {**CIFAR_BACKBONES, **IMAGENET_BACKBONES, **VIT_BACKBONES} == BACKBONES
 
 
-@pytest.mark.parametrize("name", ["resnet20", "resnet18"])
+@pytest.mark.parametrize("name", ["resnet20", "resnet18", "vit_tiny_patch16"])
 @pytest.mark.parametrize("head", ["linear", "cosine"])
 def test_initial_weights_are_a_function_of_the_seed(name, head):
     model = create_backbone(name, num_classes=7, head=head, seed=2**62)
@@ -83,6 +85,13 @@ def test_a_wrong_name_lists_the_right_ones_by_family():
     assert first == "no backbone is called 'resnet33'; there are"
     assert second.startswith("for CIFAR: resnet20, resnet32, ")
     assert "; for ImageNet: resnet18, resnet34, resnet50, " in second
+    assert "vit_base_patch16" in second
+
+
+def test_a_vision_transformer_is_for_large_images():
+    with pytest.raises(UserError, match=r"--arch vit_tiny_patch16 is a network for images of 224 pixels; for CIFAR-10 take x"):
+        check_size("vit_tiny_patch16", small=True, title="CIFAR-10", instead="x")
+    check_size("vit_tiny_patch16", small=False, title="ImageNet-LT", instead="x")
 
 
 def test_a_wrong_head_lists_the_right_ones():

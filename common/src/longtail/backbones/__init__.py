@@ -2,7 +2,15 @@
 
 from longtail.backbones.base import Backbone, StagedBackbone, linear_classifier
 from longtail.backbones.cifar_resnet import CifarResNet
-from longtail.backbones.factory import BACKBONES, CIFAR_BACKBONES, IMAGENET_BACKBONES, check_size, create_backbone
+from longtail.backbones.factory import (
+    BACKBONES,
+    CIFAR_BACKBONES,
+    IMAGENET_BACKBONES,
+    VIT_BACKBONES,
+    check_size,
+    create_backbone,
+    seeded_weights,
+)
 from longtail.backbones.heads import HEADS, CosineLinear, create_head
 from longtail.backbones.projection_resnet import ProjectionResNet
 from longtail.backbones.weights import Loaded, load_backbone_weights, load_matching_weights
@@ -12,6 +20,7 @@ __all__ = [
     "CIFAR_BACKBONES",
     "HEADS",
     "IMAGENET_BACKBONES",
+    "VIT_BACKBONES",
     "Backbone",
     "CifarResNet",
     "CosineLinear",
@@ -24,4 +33,5 @@ __all__ = [
     "linear_classifier",
     "load_backbone_weights",
     "load_matching_weights",
+    "seeded_weights",
 ]

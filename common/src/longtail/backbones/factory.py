@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -19,6 +20,13 @@ def _imagenet_resnet(*layers: int, bottleneck: bool = True, **arguments: Any) ->
     from longtail.backbones.imagenet_resnet import ImageNetResNet
 
     return ImageNetResNet(layers, bottleneck=bottleneck, **arguments)
+
+
+def _vision_transformer(**arguments: Any) -> Backbone:
+    # as does timm
+    from longtail.backbones.vision_transformer import VisionTransformer
+
+    return VisionTransformer(**arguments)
 
 
 CIFAR_BACKBONES: dict[str, Callable[..., Backbone]] = {
@@ -45,11 +53,20 @@ IMAGENET_BACKBONES: dict[str, Callable[..., Backbone]] = {
 """The networks for images of about 224 px, under torchvision's names, for which torchvision is imported when one is made;
 `resnet50_plain` is `resnet50` with PyTorch's default initial weights and other names of parameters."""
 
-BACKBONES: dict[str, Callable[..., Backbone]] = {**CIFAR_BACKBONES, **IMAGENET_BACKBONES}
+VIT_BACKBONES: dict[str, Callable[..., Backbone]] = {
+    "vit_tiny_patch16": partial(_vision_transformer, patch_size=16, width=192, num_heads=3),
+    "vit_small_patch16": partial(_vision_transformer, patch_size=16, width=384, num_heads=6),
+    "vit_base_patch16": partial(_vision_transformer, patch_size=16, width=768, num_heads=12),
+}
+"""Vision transformers of 12 blocks for images of about 224 px, for which timm is imported when one is made.
+
+They take the keyword argument `image_size` as well, and those of `VisionTransformer`."""
+
+BACKBONES: dict[str, Callable[..., Backbone]] = {**CIFAR_BACKBONES, **IMAGENET_BACKBONES, **VIT_BACKBONES}
 """Every backbone under its name; each takes the keyword arguments `num_classes` and `head`."""
 
 
-def create_backbone(name: str, *, num_classes: int, head: str = "linear", seed: int) -> Backbone:
+def create_backbone(name: str, *, num_classes: int, head: str = "linear", seed: int, image_size: int = 224) -> Backbone:
     """Make the backbone of this name on the CPU, with initial weights that depend on the arguments alone.
 
     The caller's random state, torch's global generators included, is left as it was.
@@ -59,20 +76,32 @@ def create_backbone(name: str, *, num_classes: int, head: str = "linear", seed: 
         num_classes: C, at least 1.
         head: "linear", or "cosine" for logits that are cosines.
         seed: of the initial weights.
+        image_size: side in pixels of the images that it will see; only vision transformers depend on it.
 
     Raises:
-        UserError: no backbone or head has this name, or there is no class.
+        UserError: no backbone or head has this name, there is no class, or a transformer's patches do not cover such an image.
     """
     if name not in BACKBONES:
-        families = {"CIFAR": CIFAR_BACKBONES, "ImageNet": IMAGENET_BACKBONES}
+        families = {"CIFAR": CIFAR_BACKBONES, "ImageNet": {**IMAGENET_BACKBONES, **VIT_BACKBONES}}
         names = "; ".join(f"for {family}: {', '.join(members)}" for family, members in families.items())
         raise UserError(f"no backbone is called {name!r}; there are\n{names}")
     if num_classes < 1:
         raise UserError(f"a classifier needs at least one class, got {num_classes}")
+    sized = {"image_size": image_size} if name in VIT_BACKBONES else {}
+    with seeded_weights(seed):
+        return BACKBONES[name](num_classes=num_classes, head=head, **sized)
+
+
+@contextmanager
+def seeded_weights(seed: int) -> Iterator[None]:
+    """Modules made in this context are on the CPU, and their initial weights depend on the seed alone.
+
+    The caller's random state, torch's global generators included, is afterwards as it was.
+    """
     with torch.device("cpu"), torch.random.fork_rng(devices=[]):
         # Not torch.manual_seed, which would re-seed the GPUs as well.
         torch.default_generator.manual_seed(seed)
-        return BACKBONES[name](num_classes=num_classes, head=head)
+        yield
 
 
 def check_size(name: str, *, small: bool, title: str, instead: str) -> None:
@@ -87,6 +116,6 @@ def check_size(name: str, *, small: bool, title: str, instead: str) -> None:
     Raises:
         UserError: it is one.
     """
-    others, pixels = (IMAGENET_BACKBONES, 224) if small else (CIFAR_BACKBONES, 32)
+    others, pixels = ({**IMAGENET_BACKBONES, **VIT_BACKBONES}, 224) if small else (CIFAR_BACKBONES, 32)
     if name in others:
         raise UserError(f"--arch {name} is a network for images of {pixels} pixels; for {title} take {instead}")
