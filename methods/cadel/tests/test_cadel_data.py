@@ -73,7 +73,7 @@ def test_inaturalist_is_tested_on_its_validation_list():
     assert len(data.test) == 3
     assert data.std == (0.195, 0.194, 0.192)
     assert data.val is None
-    assert len(load(inat, num_classes=3, num_dir=None, image_size=32, holdout=0.5).val) == 2
+    assert len(load(inat, num_classes=3, num_dir=None, image_size=32, holdout=0.5).val) == 3
     with pytest.raises(UserError, match="no validation list besides"):
         load(inat, num_classes=3, num_dir=None, image_size=32, val_as_train=True)
 
