@@ -1,0 +1,152 @@
+"""The paper's convolutional cascades by name, and a cascade on any backbone of the core."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, Literal, NamedTuple, cast
+
+from torch import nn
+
+from longtail.backbones import StagedBackbone, create_backbone, seeded_weights
+from longtail.errors import UserError
+from longtail.randomness import Randomness
+from longtail_cadel.cascade import Cascade
+from longtail_cadel.convolutional_head import ConvolutionalHead
+from longtail_cadel.heads import SquashedCosine
+
+GROUPS = 32
+"""Of the grouped convolution in an auxiliary head, where the width allows."""
+SHALLOW, DEEP = 7, 9
+"""The blocks that the paper taps of a transformer's twelve, counted from 0."""
+AUX_DEPTH = 2
+"""Blocks of an auxiliary head on a transformer."""
+
+
+class _Kind(NamedTuple):
+    backbone: str
+    last_kernel: Literal[1, 3]
+    fan_out: bool
+
+
+KINDS = {
+    "resnet50": _Kind("resnet50", last_kernel=1, fan_out=True),
+    "resnext50": _Kind("resnext50_32x4d", last_kernel=1, fan_out=True),
+    "resnet152-places": _Kind("resnet152", last_kernel=3, fan_out=False),
+}
+"""The paper's convolutional networks; in that for Places the heads have PyTorch's default initial values."""
+
+
+def create_cascade(kind: str, *, num_classes: int, seed: int, scale: float = 30.0, dropout: float = 0.5) -> Cascade:
+    """Make one of the paper's convolutional networks on the CPU, with initial weights that depend on the arguments alone.
+
+    The caller's random state is left as it was. Images may have any size of at least 32 px.
+
+    Args:
+        kind: a key of `KINDS`.
+        num_classes: C, at least 1.
+        seed: of the initial weights.
+        scale: of the cosines.
+        dropout: of the auxiliary heads' features.
+
+    Raises:
+        UserError: no network has this name, or there is no class.
+    """
+    if kind not in KINDS:
+        raise UserError(f"CADEL has no network called {kind!r}; choose one of {', '.join(KINDS)}")
+    backbone, last_kernel, fan_out = KINDS[kind]
+    trunk = create_backbone(backbone, num_classes=num_classes, seed=seed)
+    assert isinstance(trunk, StagedBackbone)
+    return cascade_on(
+        trunk, num_classes=num_classes, seed=seed, scale=scale, last_kernel=last_kernel, fan_out=fan_out, dropout=dropout
+    )
+
+
+def cascade_on(
+    trunk: StagedBackbone,
+    *,
+    num_classes: int,
+    seed: int,
+    scale: float = 30.0,
+    last_kernel: Literal[1, 3] = 1,
+    fan_out: bool = True,
+    dropout: float = 0.5,
+    drop_path: float = 0.0,
+) -> Cascade:
+    """Put a cascade of three squashed cosines on a backbone, at the paper's places.
+
+    A convolutional trunk is tapped after the last stage but two and the last but one; its auxiliary heads are as wide as its
+    features, so those of a network with bottlenecks are the paper's. A transformer is tapped at the same share of its depth as
+    the paper's: after blocks 7 and 9 of 12, counted from 0.
+
+    The caller's random state is left as it was.
+
+    Args:
+        trunk: on the CPU, as the heads will be; keeps its weights, but for the classifier, which is removed.
+        num_classes: C.
+        seed: of the heads' initial weights.
+        scale: of the cosines.
+        last_kernel, dropout: of convolutional heads.
+        fan_out: draw the convolutions of the heads like the trunk's, N(0, 2 / (kernel area * output channels)), instead of
+            PyTorch's default.
+        drop_path: highest rate of a transformer's drop-path; a head's blocks have the rate of the block that it taps.
+
+    Raises:
+        ValueError: the trunk has fewer than three stages.
+    """
+    depth = len(trunk.stages)
+    if depth < 3:
+        raise ValueError(f"a cascade of three heads needs at least three stages, this trunk has {depth}")
+    # A seed of their own, or the first head's weights would be those of the trunk's first convolution.
+    with seeded_weights(Randomness(seed).integer("heads")):
+        if _is_convolutional(trunk):
+            taps = [depth - 3, depth - 2]
+            aux = [_convolutional_head(trunk, tap, num_classes, last_kernel, scale, dropout) for tap in taps]
+            if fan_out:
+                _draw_convolutions(aux)
+        else:
+            taps = [depth * SHALLOW // 12, depth * DEEP // 12]
+            aux = [_transformer_head(trunk, tap, num_classes, scale, drop_path * tap / (depth - 1)) for tap in taps]
+        head = SquashedCosine(trunk.num_features, num_classes, scale=scale)
+    return Cascade(trunk, taps, aux, head)
+
+
+def _is_convolutional(trunk: StagedBackbone) -> bool:
+    return any(isinstance(module, nn.Conv2d) for stage in trunk.stages for module in stage.modules())
+
+
+def _convolutional_head(
+    trunk: StagedBackbone, tap: int, num_classes: int, last_kernel: Literal[1, 3], scale: float, dropout: float
+) -> nn.Module:
+    width = trunk.num_features
+    return ConvolutionalHead(
+        trunk.stage_widths[tap],
+        num_classes,
+        width=width,
+        out_width=2 * width,
+        groups=GROUPS if width % GROUPS == 0 else 1,
+        last_kernel=last_kernel,
+        scale=scale,
+        dropout=dropout,
+    )
+
+
+def _transformer_head(trunk: StagedBackbone, tap: int, num_classes: int, scale: float, drop_path: float) -> nn.Module:
+    # its blocks are timm's, which takes seconds to import
+    from longtail_cadel.transformer_head import TransformerHead
+
+    block = cast(Any, trunk.stages[tap])
+    return TransformerHead(
+        trunk.stage_widths[tap],
+        block.attn.num_heads,
+        depth=AUX_DEPTH,
+        drop_path=drop_path,
+        num_classes=num_classes,
+        make_head=partial(SquashedCosine, scale=scale),
+    )
+
+
+def _draw_convolutions(heads: list[nn.Module]) -> None:
+    for head in heads:
+        for module in head.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
