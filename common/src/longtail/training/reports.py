@@ -33,7 +33,8 @@ class BatchReport:
         loss: the batch's mean loss.
         top1, top5: accuracy as a fraction.
         parts: what else the recipe tells, see `StepOutput`.
-        balanced: mean over classes of the accuracy over the epoch so far, a fraction; None where it is not counted.
+        per_class: accuracy of each class over the epoch so far, a fraction; None for a class without samples, and empty where it
+            is not counted.
     """
 
     step: int
@@ -44,7 +45,13 @@ class BatchReport:
     top1: Averaged
     top5: Averaged
     parts: Mapping[str, Averaged] = field(default_factory=dict)
-    balanced: float | None = None
+    per_class: tuple[float | None, ...] = ()
+
+    @property
+    def balanced(self) -> float | None:
+        """Mean over classes of their accuracy, a fraction; None where it is not counted."""
+        known = [each for each in self.per_class if each is not None]
+        return sum(known) / len(known) if known else None
 
 
 @dataclass(frozen=True)
@@ -173,16 +180,15 @@ class Meters:
         now, total = self._rates(self.latest.tolist()), self._rates(sums[: self._scalars])
         loss, top1, top5, *parts = (Averaged(value, mean) for value, mean in zip(now, total, strict=True))
         told = dict(zip(self._parts, parts, strict=True))
-        return BatchReport(step, steps, self._clock.batch, self._clock.data, loss, top1, top5, told, self._balanced(sums))
+        return BatchReport(step, steps, self._clock.batch, self._clock.data, loss, top1, top5, told, self._per_class(sums))
 
     def _rates(self, sums: list[float]) -> list[float]:
         return [value / max(sums[0], 1.0) for value in sums[1:]]
 
-    def _balanced(self, sums: list[float]) -> float | None:
+    def _per_class(self, sums: list[float]) -> tuple[float | None, ...]:
         classes = len(self._classes)
         support, hits = sums[self._scalars : self._scalars + classes], sums[self._scalars + classes :]
-        shares = [hit / samples for hit, samples in zip(hits, support, strict=True) if samples]
-        return sum(shares) / len(shares) if shares else None
+        return tuple(hit / samples if samples else None for hit, samples in zip(hits, support, strict=True))
 
 
 class _Stopwatch:
