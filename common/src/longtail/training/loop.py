@@ -100,9 +100,9 @@ def fit(
         details: what else `run.json` tells.
 
     Returns:
-        The results as plain data: the selection rule, test summaries of the best and the last epoch, and those of the best
-        epoch's network with each of the recipe's final predictors under `final`, and with the best of its readings under
-        `reading`, where it has any.
+        The results as plain data: the selection rule, the best score by it, test summaries of the best and the last epoch, and
+        those of the best epoch's network with each of the recipe's final predictors under `final`, and with the best of its
+        readings under `reading`, where it has any.
 
     Raises:
         UserError: the checkpoint does not fit, the loss stopped being finite, or the run's folder cannot be written.
@@ -391,6 +391,7 @@ class _Trainer:
         results = {
             "select": self.options.select,
             "metric": self.stage.metric,
+            "best_score": self.progress.best,
             "best": known,
             "last": last,
         }
