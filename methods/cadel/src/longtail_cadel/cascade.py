@@ -22,7 +22,7 @@ class Cascade(nn.Module):
 
     Args:
         trunk: its classifier is removed.
-        taps: 0-based, in ascending order: the stages whose output an auxiliary head sees. Without any it is an ordinary network.
+        taps: stages, 0-based, in ascending order, whose output an auxiliary head sees. Without any it is an ordinary network.
         aux: a head for each of them, from the stage's output, a map (B, channels, H, W) or tokens (B, N, channels), to logits
             (B, C).
         head: of the trunk's features.
