@@ -6,7 +6,7 @@ import io
 import pickle
 import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,8 +78,12 @@ def save(content: Mapping[str, Any], *paths: Path) -> None:
             write_atomically(path, buffer.getvalue())
 
 
-def load_plain(path: Path) -> Any:
+def load_plain(path: Path, *, allowed: Sequence[type] = ()) -> Any:
     """What a file of `torch.save` holds, onto the CPU, if that is plain data: tensors, numbers, numpy's among them, texts.
+
+    Args:
+        path: of the file.
+        allowed: further classes that it may hold; making one with any attributes must be harmless.
 
     Raises:
         UserError: no file, a damaged one, or one that holds more, for reading it could run a program.
@@ -87,7 +91,7 @@ def load_plain(path: Path) -> Any:
     if not path.is_file():
         raise UserError(f"no checkpoint found at '{path}'")
     try:
-        with torch.serialization.safe_globals(_numpy_numbers()):
+        with torch.serialization.safe_globals([*_numpy_numbers(), *allowed]):
             return torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, zipfile.BadZipFile, OSError, ValueError) as error:
         named = re.search(r"GLOBAL ([\w.]+)", str(error))
