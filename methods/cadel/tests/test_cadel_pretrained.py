@@ -176,7 +176,7 @@ def test_what_does_not_fit_is_told(tmp_path):
 
 def test_elsewhere_such_a_file_is_no_plain_data(tmp_path):
     torch.save(of_mae(cascade(0)), tmp_path / "x.pth")
-    with pytest.raises(UserError, match="holds argparse.Namespace, which is no plain data"):
+    with pytest.raises(UserError, match=r"holds argparse\.Namespace, which is no plain data"):
         load_plain(tmp_path / "x.pth")
 
 
