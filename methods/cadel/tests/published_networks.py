@@ -7,7 +7,6 @@ import torch
 from longtail.backbones import BACKBONES
 from longtail_cadel import names, networks
 
-
 FACTOR = 2654435761
 BLOCK = 2**16  # what stays in a cache
 
@@ -15,13 +14,13 @@ BLOCK = 2**16  # what stays in a cache
 def on_meta(kind, num_classes):
     """The network without any numbers."""
 
-    def create_backbone(name, *, num_classes, seed):
+    def create_backbone(name, *, num_classes, **_seed):
         with torch.device("meta"):
             return BACKBONES[name](num_classes=num_classes)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(networks, "create_backbone", create_backbone)
-        patch.setattr(networks, "seeded_weights", lambda seed: torch.device("meta"))
+        patch.setattr(networks, "seeded_weights", lambda _seed: torch.device("meta"))
         return networks.create_cascade(kind, num_classes=num_classes, seed=0)
 
 

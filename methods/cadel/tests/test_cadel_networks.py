@@ -5,6 +5,7 @@ from published_networks import fill, fill_cascade, materialised, on_meta, publis
 from torch import nn
 
 from longtail.backbones import StagedBackbone, create_backbone
+from longtail.backbones.vision_transformer import VisionTransformer
 from longtail.errors import UserError
 from longtail_cadel.cascade import Cascade
 from longtail_cadel.convolutional_head import ConvolutionalHead
@@ -296,6 +297,44 @@ def test_logits_are_the_published_ones(kind, features, length, logits):
     close(cascade(published_input(1, 3, 224, 224).float())[0], logits, 1e-5)
     close(seen[0][:4], features, 1e-5 * length)
     close(seen[0].norm(), length, 1e-5 * length)
+
+
+def small_transformer(**options):
+    return VisionTransformer(image_size=32, patch_size=8, width=24, num_heads=4, num_classes=7, **options)
+
+
+@torch.no_grad()
+def test_logits_of_a_vision_transformer_are_the_published_ones():
+    cascade = cascade_on(small_transformer(), num_classes=5, seed=0).double().eval()
+    assert size(cascade) == 121_152
+    fill_cascade(cascade, "vit")
+    expected = [
+        [
+            [8.3003525886, 0.0969916769, 2.1522460830, -0.4470929835, -2.0721867749],
+            [8.2262020553, 0.2892914155, 2.1925009850, -0.3100413577, -2.2485320979],
+            [7.9026917830, 0.7419644266, 1.4053217952, -0.6061430774, -2.3393486304],
+        ],
+        [
+            [8.3795858375, -0.0734853451, 2.0433385211, -0.4664643088, -2.0104012740],
+            [8.3028276301, 0.1167340106, 2.1000997196, -0.3560731238, -2.1835678256],
+            [7.9521072420, 0.5929079319, 1.3361983623, -0.6559409120, -2.2732429746],
+        ],
+    ]
+    close(cascade(published_input(2, 3, 32, 32)), expected, 5e-10)
+
+
+@pytest.mark.parametrize(("depth", "taps"), [(3, (1, 2)), (6, (3, 4)), (12, (7, 9))])
+def test_heads_of_a_transformer_go_on_as_the_blocks_that_they_tap(depth, taps):
+    cascade = cascade_on(small_transformer(depth=depth, drop_path=0.1, checkpointing=True), num_classes=5, seed=0, aux_depth=3)
+    assert cascade.taps == taps
+    for tap, head in zip(taps, cascade.aux, strict=True):
+        assert [block.drop_path1.drop_prob for block in head.block_fn] == [pytest.approx(0.1 * tap / (depth - 1))] * 3
+        assert all(block.checkpointing for block in head.block_fn)
+
+
+def test_stages_of_another_kind_are_refused():
+    with pytest.raises(ValueError, match="no auxiliary head is made for stages of Linear"):
+        cascade_on(Tokens(), num_classes=5, seed=0)
 
 
 @pytest.mark.parametrize(("name", "side"), [("resnet20", 8), ("resnet20", 32), ("resnet18", 64), ("cifar_resnet18", 8)])

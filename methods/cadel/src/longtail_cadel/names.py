@@ -127,11 +127,12 @@ def from_paper(content: Mapping[str, Any], layout: str) -> dict[str, Tensor]:
     Raises:
         UserError: it has no networks, or others.
     """
-    networks = next((content[key] for key in (BEST, LATEST) if key in content), content)
+    content = next((content[key] for key in (BEST, LATEST) if key in content), content)
     wanted = LAYOUTS[layout].networks
-    if not isinstance(networks, Mapping) or not any(name in networks for name in wanted):
-        found = ", ".join(list(networks)[:3]) if isinstance(networks, Mapping) else type(networks).__name__
-        raise UserError(f"a checkpoint without networks of CADEL: it has {found or 'nothing'}, expected {', '.join(wanted)}")
+    networks = {name: state for name, state in content.items() if isinstance(state, Mapping)}
+    if not networks:
+        found = ", ".join(list(content)[:3]) or "nothing"
+        raise UserError(f"a checkpoint without networks of CADEL: it has {found}, expected {', '.join(wanted)}")
     surplus = next((name for name in networks if name not in wanted), None)
     if surplus is not None:
         raise UserError(f"a checkpoint of another network: it has {surplus}, expected {', '.join(wanted)}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, Literal, NamedTuple, cast
+from typing import Literal, NamedTuple
 
 from torch import nn
 
@@ -18,8 +18,6 @@ GROUPS = 32
 """Of the grouped convolution in an auxiliary head, where the width allows."""
 SHALLOW, DEEP = 7, 9
 """The blocks that the paper taps of a transformer's twelve, counted from 0."""
-AUX_DEPTH = 2
-"""Blocks of an auxiliary head on a transformer."""
 
 
 class _Kind(NamedTuple):
@@ -70,7 +68,7 @@ def cascade_on(
     last_kernel: Literal[1, 3] = 1,
     fan_out: bool = True,
     dropout: float = 0.5,
-    drop_path: float = 0.0,
+    aux_depth: int = 2,
 ) -> Cascade:
     """Put a cascade of three squashed cosines on a backbone, at the paper's places.
 
@@ -88,10 +86,10 @@ def cascade_on(
         last_kernel, dropout: of convolutional heads.
         fan_out: draw the convolutions of the heads like the trunk's, N(0, 2 / (kernel area * output channels)), instead of
             PyTorch's default.
-        drop_path: highest rate of a transformer's drop-path; a head's blocks have the rate of the block that it taps.
+        aux_depth: blocks of an auxiliary head on a transformer; their drop-path is that of the block that it taps.
 
     Raises:
-        ValueError: the trunk has fewer than three stages.
+        ValueError: the trunk has fewer than three stages, or is neither convolutional nor a transformer.
     """
     depth = len(trunk.stages)
     if depth < 3:
@@ -105,7 +103,7 @@ def cascade_on(
                 _draw_convolutions(aux)
         else:
             taps = [depth * SHALLOW // 12, depth * DEEP // 12]
-            aux = [_transformer_head(trunk, tap, num_classes, scale, drop_path * tap / (depth - 1)) for tap in taps]
+            aux = [_transformer_head(trunk, tap, num_classes, scale, aux_depth) for tap in taps]
         head = SquashedCosine(trunk.num_features, num_classes, scale=scale)
     return Cascade(trunk, taps, aux, head)
 
@@ -130,18 +128,22 @@ def _convolutional_head(
     )
 
 
-def _transformer_head(trunk: StagedBackbone, tap: int, num_classes: int, scale: float, drop_path: float) -> nn.Module:
-    # its blocks are timm's, which takes seconds to import
+def _transformer_head(trunk: StagedBackbone, tap: int, num_classes: int, scale: float, depth: int) -> nn.Module:
+    # timm, which they import, takes seconds
+    from longtail.backbones.vision_transformer import TransformerBlock
     from longtail_cadel.transformer_head import TransformerHead
 
-    block = cast(Any, trunk.stages[tap])
+    block = trunk.stages[tap]
+    if not isinstance(block, TransformerBlock):
+        raise ValueError(f"no auxiliary head is made for stages of {type(block).__name__}")
     return TransformerHead(
         trunk.stage_widths[tap],
         block.attn.num_heads,
-        depth=AUX_DEPTH,
-        drop_path=drop_path,
+        depth=depth,
+        drop_path=getattr(block.drop_path1, "drop_prob", 0.0),  # where nothing is dropped, nothing is there to drop it
         num_classes=num_classes,
         make_head=partial(SquashedCosine, scale=scale),
+        checkpointing=block.checkpointing,
     )
 
 
