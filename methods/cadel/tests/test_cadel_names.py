@@ -181,7 +181,7 @@ def test_a_file_of_another_network_is_refused_with_the_first_difference(change, 
     ("content", "found"),
     [
         ({"state_dict": {"trunk.conv1.weight": torch.zeros(1)}}, "trunk.conv1.weight"),
-        ({"state_dict_best": None}, "NoneType"),
+        ({"state_dict_best": None}, "state_dict_best"),
         ({"state_dict": {"feat_model": torch.zeros(1)}}, "feat_model"),
         ({}, "nothing"),
     ],

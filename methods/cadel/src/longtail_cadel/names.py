@@ -127,7 +127,7 @@ def from_paper(content: Mapping[str, Any], layout: str) -> dict[str, Tensor]:
     Raises:
         UserError: it has no networks, or others.
     """
-    content = next((content[key] for key in (BEST, LATEST) if key in content), content)
+    content = next((content[key] for key in (BEST, LATEST) if isinstance(content.get(key), Mapping)), content)
     wanted = LAYOUTS[layout].networks
     networks = {name: state for name, state in content.items() if isinstance(state, Mapping)}
     if not networks:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 from torch import nn
 
@@ -138,7 +138,7 @@ def _transformer_head(trunk: StagedBackbone, tap: int, num_classes: int, scale: 
         raise ValueError(f"no auxiliary head is made for stages of {type(block).__name__}")
     return TransformerHead(
         trunk.stage_widths[tap],
-        block.attn.num_heads,
+        cast(Any, block.attn).num_heads,
         depth=depth,
         drop_path=getattr(block.drop_path1, "drop_prob", 0.0),  # where nothing is dropped, nothing is there to drop it
         num_classes=num_classes,
