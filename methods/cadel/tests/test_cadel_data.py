@@ -7,7 +7,8 @@ import pytest
 
 from longtail.datasets.fake import write_fake
 from longtail.errors import UserError
-from longtail_cadel.data import DATA_SETS, load, read_counts
+from longtail_cadel.data import load, read_counts
+from longtail_cadel.experiments import DATA_SETS
 
 IMAGENET = DATA_SETS["ImageNet_LT"]
 
@@ -20,7 +21,7 @@ def root(tmp_path, monkeypatch):
 
 
 def loaded(**changes):
-    return load(IMAGENET, **{"num_classes": 4, "num_dir": "data/ImageNet_LT/num_shots.npz", "image_size": 32, **changes})
+    return load(IMAGENET, **{"root": "data/ImageNet_LT", "num_classes": 4, "num_dir": "data/ImageNet_LT/num_shots.npz", "image_size": 32, **changes})
 
 
 def test_counts_are_those_of_the_list_where_no_file_tells(caplog):
@@ -69,13 +70,13 @@ def test_training_on_the_validation_list_keeps_the_counts():
 def test_inaturalist_is_tested_on_its_validation_list():
     write_fake("inat18", "data/iNaturalist18", num_classes=3, largest_class=4)
     inat = DATA_SETS["iNaturalist18"]
-    data = load(inat, num_classes=3, num_dir=None, image_size=32)
+    data = load(inat, root=inat.folder, num_classes=3, num_dir=None, image_size=32)
     assert len(data.test) == 3
     assert data.std == (0.195, 0.194, 0.192)
     assert data.val is None
-    assert len(load(inat, num_classes=3, num_dir=None, image_size=32, holdout=0.5).val) == 3
+    assert len(load(inat, root=inat.folder, num_classes=3, num_dir=None, image_size=32, holdout=0.5).val) == 3
     with pytest.raises(UserError, match="no validation list besides"):
-        load(inat, num_classes=3, num_dir=None, image_size=32, val_as_train=True)
+        load(inat, root=inat.folder, num_classes=3, num_dir=None, image_size=32, val_as_train=True)
 
 
 @pytest.mark.parametrize("text", ["", "1 2 x", "1.5 2", "-1 3"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,48 +13,15 @@ import numpy as np
 from longtail.datasets.base import Indices, LongTailData
 from longtail.datasets.factory import create_data
 from longtail.errors import UserError
+from longtail_cadel.experiments import DataSet
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class DataSet:
-    """What the paper's scripts know of a data set.
-
-    Args:
-        name: as yamls have it.
-        lists: what the core calls its lists.
-        root: where its images lie unless the command line tells.
-        jitter: of brightness, contrast and saturation in training.
-        has_val: whether there is a validation list besides the one that it is tested on.
-    """
-
-    name: str
-    lists: str
-    root: str
-    jitter: float = 0.4
-    has_val: bool = True
-
-    @property
-    def folder(self) -> str:
-        """Where the paper's code keeps the lists."""
-        return f"data/{self.name}"
-
-
-DATA_SETS = {
-    each.name: each
-    for each in (
-        DataSet("ImageNet_LT", "imagenet-lt", "data/ImageNet_LT"),
-        DataSet("Places_LT", "places-lt", "data/Places_LT"),
-        DataSet("iNaturalist18", "inat18", "data/iNaturalist18", jitter=0.0, has_val=False),
-    )
-}
 
 
 def load(
     dataset: DataSet,
     *,
-    root: str | None = None,
+    root: str,
     num_classes: int,
     num_dir: str | None,
     image_size: int,
@@ -67,7 +34,7 @@ def load(
 
     Args:
         dataset: which one.
-        root: folder of the images; None for the data set's own.
+        root: folder of the images.
         num_classes: C, as the yaml says.
         num_dir: file of the training images per class, which the lists have to agree with; None to count.
         image_size: side in pixels that the network sees.
@@ -80,7 +47,7 @@ def load(
     """
     data = create_data(
         dataset.lists,
-        root=root or dataset.root,
+        root=root,
         list_folders=[dataset.folder],
         holdout=0.5 if dataset.has_val else holdout,  # any number asks for the list
         image_size=image_size,
@@ -89,8 +56,7 @@ def load(
     )
     if data.num_classes != num_classes:
         raise UserError(
-            f"training_opt.num_classes is {num_classes}, but {dataset.name} in {root or dataset.root} "
-            f"has {data.num_classes} classes"
+            f"training_opt.num_classes is {num_classes}, but {dataset.name} in {root} has {data.num_classes} classes"
         )
     in_list = data.class_counts + (0 if dataset.has_val or data.val is None else data.val.class_counts)
     _check_counts(dataset, in_list, _counts_file(dataset, root, num_dir))
@@ -102,10 +68,10 @@ def load(
     return replace(data, train=data.val, counts=data.class_counts)
 
 
-def _counts_file(dataset: DataSet, root: str | None, num_dir: str | None) -> Path | None:
+def _counts_file(dataset: DataSet, root: str, num_dir: str | None) -> Path | None:
     """The file of class counts: the yaml's, or what the README calls it."""
     named = [] if num_dir is None else [Path(num_dir), Path(num_dir).with_suffix(".txt")]
-    folders = [Path(root or dataset.root), Path(dataset.folder)]
+    folders = [Path(root), Path(dataset.folder)]
     usual = [folder / f"num_shots.{kind}" for folder in folders for kind in ("npz", "txt")]
     return next((each for each in (*named, *usual) if each.is_file()), None)
 

@@ -52,6 +52,52 @@ SCRIPTS = {
 }
 """By name: the README's names and those of the files that the authors published."""
 
+
+@dataclass(frozen=True)
+class DataSet:
+    """What the paper's scripts do with a data set.
+
+    Args:
+        name: as configurations have it.
+        lists: what the core calls its lists.
+        jitter: of brightness, contrast and saturation in training.
+        has_val: whether there is a validation list besides the one that it is tested on.
+    """
+
+    name: str
+    lists: str
+    jitter: float = 0.4
+    has_val: bool = True
+
+    @property
+    def folder(self) -> str:
+        """Where the paper's code keeps the lists."""
+        return f"data/{self.name}"
+
+
+DATA_SETS = {
+    each.name: each
+    for each in (
+        DataSet("ImageNet_LT", "imagenet-lt"),
+        DataSet("Places_LT", "places-lt"),
+        DataSet("iNaturalist18", "inat18", jitter=0.0, has_val=False),
+    )
+}
+
+
+def data_set(name: str) -> DataSet:
+    """The data set that a configuration names.
+
+    Raises:
+        UserError: it is none of the paper's.
+    """
+    if name not in DATA_SETS:
+        raise UserError(
+            f"training_opt.dataset is {name}; these scripts know {', '.join(DATA_SETS)} (`longtail train cadel` trains on others)"
+        )
+    return DATA_SETS[name]
+
+
 DATA_ROOTS = {
     "ImageNet": "./data/ImageNet_LT/",
     "Places": "./data/Places_LT/",
