@@ -93,7 +93,7 @@ def data_set(name: str) -> DataSet:
     """
     if name not in DATA_SETS:
         raise UserError(
-            f"training_opt.dataset is {name}; these scripts know {', '.join(DATA_SETS)} (`longtail train cadel` trains on others)"
+            f"training_opt.dataset is {name}; these scripts know {', '.join(DATA_SETS)}, and `longtail train cadel` any other"
         )
     return DATA_SETS[name]
 

@@ -41,7 +41,8 @@ def evaluate(script: Script, config: Config, args: argparse.Namespace, runtime: 
     recipe = create_recipe(network, config, data)
     place(recipe, setting.device, runtime)
     judge = _Judge(config, data, recipe, setting, batch_of(config, setting.ranks.world_size))
-    lines = Lines(Path(config.training_opt.log_dir), config, args, speaks=setting.ranks.is_first)
+    log_dir = Path(config.training_opt.log_dir)
+    lines = Lines(log_dir, config, args, trains=script.trains, speaks=setting.ranks.is_first)
     lines.begin(path)
     found = _search(judge, lines, args.taus) if not script.trains else _as_trained(judge, lines)
     distributed.stop()
@@ -107,11 +108,12 @@ class Lines:
         log_dir: of the configuration.
         config: it is dumped to `cfg.yaml`.
         args: the command line.
+        trains: whether `log_dir` is that of a training run.
         speaks: whether this is the rank that prints and writes.
     """
 
-    def __init__(self, log_dir: Path, config: Config, args: argparse.Namespace, *, speaks: bool) -> None:
-        self._folder, self._config, self._args, self._speaks = log_dir, config, args, speaks
+    def __init__(self, log_dir: Path, config: Config, args: argparse.Namespace, *, trains: bool, speaks: bool) -> None:
+        self._folder, self._config, self._args, self._trains, self._speaks = log_dir, config, args, trains, speaks
         self._text: list[str] = []
 
     def begin(self, path: Path) -> None:
@@ -130,6 +132,11 @@ class Lines:
 
         self.say(evaluation_lines(phase, summary))
 
+    def _folder_beside(self, path: Path) -> Path:
+        """Where the evaluation goes: `log_dir`, unless the trained networks lie there, which stay where they are."""
+        is_theirs = self._trains or self._folder.resolve() in path.resolve().parents
+        return self._folder / "evaluation" if is_theirs else self._folder
+
     def finish(self, data: LongTailData, found: dict[str, Any], path: Path) -> None:
         """Write `log.txt`, `cfg.yaml`, `cls_accs.pkl`, and what every evaluation of the core leaves."""
         if not self._speaks:
@@ -141,9 +148,7 @@ class Lines:
         from longtail_cadel.config import dump
         from longtail_cadel.logs import CONFIG, LOG, write_class_accuracies
 
-        folder = (
-            self._folder if self._folder.name.endswith("_test") or "stage2" in self._folder.parts else self._folder / "test"
-        )
+        folder = self._folder_beside(path)
         summary = found["test"]
         print(summary_text(summary, data.train.class_names))
         content = {"tau": found["tau"], "chosen_on": found["chosen_on"], "tried": found["tried"]}
