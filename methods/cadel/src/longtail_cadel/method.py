@@ -80,7 +80,10 @@ class CADELOptions:
     )
     mixup: float = option(0.5, "alpha of mixup's Beta(alpha, alpha); 0 is no mixup", type=between(0))
     eval_heads: str | None = option(
-        None, "heads that predict: last, all, or some of 1,2,3 (default: last; all in transformers)", type=heads
+        None,
+        "heads that predict: last, all, or some of 1,2,3 (default: last; all in transformers)",
+        type=heads,
+        metavar="HEADS",
     )
     taus: tuple[float, ...] | None = option(
         None,
@@ -106,9 +109,11 @@ class CADELOptions:
     warmup_epochs: int = option(5, "epochs of linear warm-up; transformers", type=at_least(0))
     min_lr: float = option(1e-7, "least learning rate; transformers", type=between(0))
     layer_decay: float = option(
-        0.75, "factor of the learning rate from one block to the one before; transformers", type=between(0, 1)
+        0.75,
+        "factor of the learning rate from one block to the one before; transformers",
+        type=between(0, 1, least_excluded=True),
     )
-    beta2: float = option(0.99, "AdamW's second beta; transformers", type=between(0, 1))
+    beta2: float = option(0.99, "AdamW's second beta; transformers", type=between(0, 0.99999))
 
     def cascading(self, family: Family) -> Cascading:
         """The settings of the algorithm itself, for a family that these options have changed."""
