@@ -280,7 +280,8 @@ class Reading:
             self.others[each.name] = each.plain()
 
     def _check_fixed(self, entry: Entry, value: bool | int | None) -> None:
-        if entry.plain() is not value and (entry.plain() != value or isinstance(entry.plain(), bool) or value is None):
+        found = entry.plain()
+        if type(found) is not type(value) or found != value:
             word = "null" if value is None else str(value).lower()
             raise entry.error(f"can only be {word}, as in all of the paper's files; nothing else is offered")
 

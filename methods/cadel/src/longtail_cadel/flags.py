@@ -28,7 +28,7 @@ _IDLE = {
 def create_parser(script: Script) -> argparse.ArgumentParser:
     """The parser of one of the paper's scripts."""
     what = "Train with CADEL" if script.trains else "Correct the prior of what CADEL has trained"
-    parser = PaperParser(prog=f"{script.name}.py", description=f"{what} (Chen et al., 2023), as a yaml file says.")
+    parser = PaperParser(description=f"{what} (Chen et al., 2023), as a yaml file says.")
     _add_paper(parser.add_argument_group("CADEL", "the paper's flags"), script)
     _add_ours(add_runtime_options(parser), script)
     return parser
@@ -151,16 +151,18 @@ def check(args: argparse.Namespace) -> None:
     """
     if args.knn and args.test:
         raise UserError(
-            "--knn cannot be done: the nearest-neighbour classifier that it needs, models/KNNClassifier.py, was never published; "
-            "--test alone evaluates the networks' own heads"
+            "--knn cannot be done: the nearest-neighbour classifier that it needs, models/KNNClassifier.py, was never "
+            "published; --test alone evaluates the networks' own heads"
         )
 
 
-def notices(args: argparse.Namespace) -> list[str]:
+def notices(script: Script, args: argparse.Namespace) -> list[str]:
     """What the flags do not do, though one may think so."""
     found = [f"--{name} has no effect: {reason}" for name, (default, reason) in _IDLE.items() if getattr(args, name) != default]
     if args.knn:
         found.append("--knn has no effect without --test")
+    if args.test and not script.trains:
+        found.append("--test has no effect: stage two trains nothing anyway")
     if args.local_rank >= 0 and "RANK" not in os.environ:
         found.append("the local rank has no effect: no launcher has started this process")
     return found

@@ -1,13 +1,14 @@
 """Several processes: the paper's launcher as a program, and what a launcher changes for its scripts.
 
 The paper's README starts processes with `torch.distributed.launch`, as if that were a program; `main` is that program. Under
-any launcher each rank finds its place in RANK, LOCAL_RANK and WORLD_SIZE, and `longtail.training.launch.relaunch` starts nothing.
+any launcher each rank finds its place in RANK, LOCAL_RANK and WORLD_SIZE, and `longtail.training.launch.relaunch` starts none.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from typing import Any
 
 from longtail.errors import UserError
 from longtail.training.launch import is_launched
@@ -46,8 +47,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.standalone:
         # a machine's full name, the default, is not resolved everywhere
         args.local_addr = args.local_addr or "localhost"
+    start: Any = run  # it has no types
     try:
-        run(args)
+        start(args)
     except ChildFailedError as error:
         # the rank has told why itself
         code: int = error.get_first_failure()[1].exitcode
@@ -85,7 +87,7 @@ def global_batch(config: Config, launched_by_torchrun: bool, world_size: int) ->
         return batch * world_size
     if batch % world_size:
         raise UserError(
-            f"{config.name}: a batch of {batch} images cannot be split evenly over {world_size} processes; choose a --batch_size "
-            f"that is a multiple of {world_size}"
+            f"{config.name}: a batch of {batch} images cannot be split evenly over {world_size} processes; choose a "
+            f"--batch_size that is a multiple of {world_size}"
         )
     return batch
