@@ -351,7 +351,7 @@ def test_a_minimal_file(write):
     assert config.sgd["classifier"].weight_decay == 0.0005
     assert (options.image_size, options.num_workers, options.display_step, options.sampler) == (224, 8, 200, None)
     assert (options.step1, options.step2, options.g) == (50, 70, 0.1)
-    assert (options.per_sample_weight, config.activation_checkpointing, config.notices) == (False, False, ())
+    assert (options.per_sample_weight, config.notices) == (False, ())
     vit = write(VIT)
     assert vit.criterions.mixup_alpha is None
     assert (vit.adamw.lr, vit.adamw.min_lr, vit.vit.drop_path, vit.vit.checkpoint) == (5e-4, 1e-7, 0.0, None)
@@ -468,9 +468,8 @@ def test_keys_without_effect_are_told_once(write):
 
 
 def test_our_own_keys(write):
-    text = changed("{num_classes: 10}", "{num_classes: 10, activation_checkpointing: yes}")
-    config = write(changed("  bins: 8", "  bins: 8\n  per_sample_weight: true\n  eval_heads: [3, 1]\n  eval_resize: 230", text))
-    assert (config.activation_checkpointing, config.training_opt.per_sample_weight) == (True, True)
+    config = write(changed("  bins: 8", "  bins: 8\n  per_sample_weight: true\n  eval_heads: [3, 1]\n  eval_resize: 230"))
+    assert config.training_opt.per_sample_weight
     assert (config.eval_heads, config.eval_resize) == ("1,3", 230)
     for said, heads in (("all", "all"), ("last", "last"), ("null", "last"), ("2", "2")):
         assert write(changed("  bins: 8", f"  bins: 8\n  eval_heads: {said}")).eval_heads == heads

@@ -21,7 +21,16 @@ def root(tmp_path, monkeypatch):
 
 
 def loaded(**changes):
-    return load(IMAGENET, **{"root": "data/ImageNet_LT", "num_classes": 4, "num_dir": "data/ImageNet_LT/num_shots.npz", "image_size": 32, **changes})
+    return load(
+        IMAGENET,
+        **{
+            "root": "data/ImageNet_LT",
+            "num_classes": 4,
+            "num_dir": "data/ImageNet_LT/num_shots.npz",
+            "image_size": 32,
+            **changes,
+        },
+    )
 
 
 def test_counts_are_those_of_the_list_where_no_file_tells(caplog):

@@ -10,7 +10,8 @@ from cadel_toy import FixedBatches, FixedOutputs
 from longtail.errors import UserError
 from longtail.metrics import ClassificationCounts, summarise
 from longtail.training.runtime import RuntimeOptions
-from longtail_cadel.prior import CNN_TAUS, PLACES_TAUS, VIT_TAUS, corrected, prior_shift, reading_name, tau_search
+from longtail_cadel.experiments import SCRIPTS
+from longtail_cadel.prior import corrected, prior_shift, reading_name, tau_search
 from longtail_cadel.recipe import CADEL, Cascading, head_numbers
 
 COUNTS = np.array([400, 150, 40, 10])
@@ -126,9 +127,9 @@ def test_published_predictions(heads, tau, divisor, predictions, shares, first):
 @pytest.mark.parametrize(
     ("heads", "taus", "accuracies", "tau"),
     [
-        (LAST, CNN_TAUS, [0.5, 0.5, 0.5, 0.58333, 0.58333, 0.66667, 0.75], 1.5),
-        (LAST, PLACES_TAUS, [0.5, 0.5, 0.5, 0.58333, 0.58333, 0.66667], 1.4),
-        (ALL, VIT_TAUS, [1.0, 1.0, 0.75, 0.5, 0.5, 0.5], 1.3),
+        (LAST, SCRIPTS["main_CNN_PC"].taus, [0.5, 0.5, 0.5, 0.58333, 0.58333, 0.66667, 0.75], 1.5),
+        (LAST, SCRIPTS["main_CNN_Places365_PC"].taus, [0.5, 0.5, 0.5, 0.58333, 0.58333, 0.66667], 1.4),
+        (ALL, SCRIPTS["main_Vit_PC"].taus, [1.0, 1.0, 0.75, 0.5, 0.5, 0.5], 1.3),
     ],
 )
 def test_published_searches(heads, taus, accuracies, tau):

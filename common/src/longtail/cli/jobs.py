@@ -186,7 +186,9 @@ def run_job(
         data=data,
         build=lambda setting: job.method.build(
             data,
-            lambda head: create_backbone(job.backbone, num_classes=data.num_classes, head=head, seed=job.seed),
+            lambda head: create_backbone(
+                job.backbone, num_classes=data.num_classes, head=head, seed=job.seed, image_size=data.image_size
+            ),
             job.options,
             setting,
         ),

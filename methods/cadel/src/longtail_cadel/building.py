@@ -67,15 +67,7 @@ def create_network(config: Config, seed: int) -> Cascade:
             num_classes=classes,
             checkpointing=params.activation_checkpointing,
         )
-    return cascade_on(
-        trunk,
-        num_classes=classes,
-        seed=seed,
-        scale=config.scale,
-        drop_path=params.drop_path,
-        aux_depth=params.aux_depth,
-        checkpointing=params.activation_checkpointing,
-    )
+    return cascade_on(trunk, num_classes=classes, seed=seed, scale=config.scale, aux_depth=params.aux_depth)
 
 
 def begin(network: Cascade, config: Config, *, seed: int, pretrained: bool, may_be_missing: bool) -> str:

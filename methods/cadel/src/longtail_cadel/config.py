@@ -60,15 +60,10 @@ def _eval_heads(entry: Entry) -> str:
 
 @dataclass(frozen=True)
 class CNNParams:
-    """`networks.feat_model.params` of a convolutional network.
-
-    Args:
-        activation_checkpointing: ours: compute activations again in the backward pass instead of keeping them.
-    """
+    """`networks.feat_model.params` of a convolutional network."""
 
     num_classes: int | None = key(integer(1), None)
     scale: float = key(number(), 30.0)
-    activation_checkpointing: bool = key(flag, False)
 
 
 @dataclass(frozen=True)
@@ -77,7 +72,7 @@ class ViTParams:
 
     Args:
         checkpoint: file with pretrained weights of the trunk.
-        activation_checkpointing: see `CNNParams`.
+        activation_checkpointing: ours: compute activations again in the backward pass instead of keeping them.
     """
 
     img_size: int = key(integer(1))
@@ -289,11 +284,6 @@ class Config:
     def scale(self) -> float:
         """Of the cosines of all heads."""
         return self.networks["feat_model" if self.layout == "vit" else list(self.networks)[-1]].params.scale
-
-    @property
-    def activation_checkpointing(self) -> bool:
-        """Whether the trunk computes activations again instead of keeping them."""
-        return bool(getattr(self.networks["feat_model"].params, "activation_checkpointing", False))
 
     @property
     def eval_heads(self) -> str:

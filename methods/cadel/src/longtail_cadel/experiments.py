@@ -33,8 +33,9 @@ class Script:
 _CNN = "./config/iNaturalist18/resnet50_stage1.yaml"
 _VIT = "./config/Places_LT/ViT_B_16_224_stage1.yaml"
 _VIT_TWO = "./config/Places_LT/ViT_B_16_384_stage2.yaml"
-_CNN_TAUS = (0.9, 1.0, 1.1, 1.2, 1.3, 1.4, 1.5)
-_VIT_TAUS = (1.3, 1.4, 1.5, 1.6, 1.7, 1.8)
+CNN_TAUS = (0.9, 1.0, 1.1, 1.2, 1.3, 1.4, 1.5)
+VIT_TAUS = (1.3, 1.4, 1.5, 1.6, 1.7, 1.8)
+"""What the paper's scripts of stage two try."""
 
 SCRIPTS = {
     each.name: each
@@ -44,10 +45,10 @@ SCRIPTS = {
         Script("main_ViT", _VIT, 1),
         Script("main_Vit_DDP", _VIT, 1),
         Script("main_CNN_Places365", "./config/Places_LT/resnet152_stage1_places365.yaml", 1),
-        Script("main_CNN_PC", "./config/iNaturalist18/resnet50_stage2.yaml", 2, _CNN_TAUS),
-        Script("main_ViT_PC", _VIT_TWO, 2, _VIT_TAUS),
-        Script("main_Vit_PC", _VIT_TWO, 2, _VIT_TAUS),
-        Script("main_CNN_Places365_PC", "./config/Places_LT/resnet152_stage2.yaml", 2, _CNN_TAUS[:-1]),
+        Script("main_CNN_PC", "./config/iNaturalist18/resnet50_stage2.yaml", 2, CNN_TAUS),
+        Script("main_ViT_PC", _VIT_TWO, 2, VIT_TAUS),
+        Script("main_Vit_PC", _VIT_TWO, 2, VIT_TAUS),
+        Script("main_CNN_Places365_PC", "./config/Places_LT/resnet152_stage2.yaml", 2, CNN_TAUS[:-1]),
     )
 }
 """By name: the README's names and those of the files that the authors published."""

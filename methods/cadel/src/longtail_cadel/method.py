@@ -18,11 +18,11 @@ from longtail.training.options import at_least, between, option
 from longtail.training.stage import Stage, create_adamw, create_sgd
 from longtail_cadel.cascade import Cascade
 from longtail_cadel.convolutional_head import ConvolutionalHead
+from longtail_cadel.experiments import CNN_TAUS, VIT_TAUS
 from longtail_cadel.layer_decay import parameter_groups
 from longtail_cadel.losses import Weighting
 from longtail_cadel.mixing import mixup
 from longtail_cadel.networks import cascade_on
-from longtail_cadel.prior import CNN_TAUS, VIT_TAUS
 from longtail_cadel.recipe import CADEL, Cascading, head_numbers
 from longtail_cadel.schedules import cosine, warmup_cosine_by_batch
 

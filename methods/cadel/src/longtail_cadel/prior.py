@@ -18,13 +18,6 @@ from longtail.training.evaluation import STANDARD_THRESHOLDS, evaluate_readings
 from longtail.training.recipe import Reading, Recipe
 from longtail.training.runtime import RuntimeOptions
 
-CNN_TAUS = (0.9, 1.0, 1.1, 1.2, 1.3, 1.4, 1.5)
-"""What the paper's script for CNNs searches."""
-PLACES_TAUS = CNN_TAUS[:-1]
-"""What the one for Places-LT searches."""
-VIT_TAUS = (1.3, 1.4, 1.5, 1.6, 1.7, 1.8)
-"""What the one for vision transformers searches."""
-
 
 def prior_shift(class_counts: Indices) -> Tensor:
     """delta = log(1 / C) - log(n / N), float32, shape (C,).

@@ -11,13 +11,13 @@ from longtail_cadel.experiments import Script
 from longtail_cadel.training import batch_of, console, load
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from longtail.datasets.base import ImageData, LongTailData
+    from longtail.loading.base import Loader
     from longtail.metrics import Summary
     from longtail.training.method import Setting
     from longtail.training.recipe import Reading
     from longtail_cadel.config import Config
+    from longtail_cadel.prior import Searched
     from longtail_cadel.recipe import CADEL
 
 __all__ = ["console", "evaluate"]
@@ -56,47 +56,61 @@ class _Judge:
     def __init__(self, config: Config, data: LongTailData, recipe: CADEL, setting: Setting, batch_size: int) -> None:
         self.config, self.data, self.recipe, self.setting, self.batch_size = config, data, recipe, setting, batch_size
 
-    def __call__(self, part: ImageData, readings: Mapping[str, Reading]) -> dict[str, Summary]:
+    def __call__(self, part: ImageData, reading: Reading) -> Summary:
         from longtail.training.evaluation import evaluate_readings
-        from longtail_cadel.building import shown
 
         return evaluate_readings(
             self.recipe,
-            shown(self.config, self.data, part, self.setting, self.batch_size),
+            self._shown(part),
             self.data.class_counts,
-            readings,
+            {"": reading},
+            options=self.setting.runtime,
+            device=self.setting.device,
+        )[""]
+
+    def search(self, part: ImageData, taus: tuple[float, ...]) -> Searched:
+        """The best of several corrections on a part of the data."""
+        from longtail_cadel.prior import tau_search
+
+        return tau_search(
+            self.recipe,
+            self.recipe.reading,
+            taus,
+            self._shown(part),
+            self.data.class_counts,
             options=self.setting.runtime,
             device=self.setting.device,
         )
 
+    def _shown(self, part: ImageData) -> Loader:
+        from longtail_cadel.building import shown
+
+        return shown(self.config, self.data, part, self.setting, self.batch_size)
+
 
 def _search(judge: _Judge, lines: Lines, taus: tuple[float, ...]) -> dict[str, Any]:
     """All corrections in one pass over the validation list, then the best one on the test list."""
-    from longtail_cadel.prior import reading_name
-
-    data, readings = judge.data, {reading_name(tau): judge.recipe.reading(tau) for tau in taus}
+    data, reading = judge.data, judge.recipe.reading
     deciding, is_test = (data.test, True) if data.val is None else (data.val, False)
     if is_test:
         lines.say(f"{data.name} has no validation list of its own: the correction is chosen on the list that is reported")
-    summaries = judge(deciding, readings)
-    for tau, summary in zip(taus, summaries.values(), strict=True):
-        lines.say(f"tao= {tau:g}")
+    tau, score, summaries = judge.search(deciding, taus)
+    for tried, summary in summaries.items():
+        lines.say(f"tao= {tried:g}")
         lines.evaluation("val", summary)
-    best = max(summaries, key=lambda name: summaries[name].accuracy)
-    tau = taus[list(summaries).index(best)]
-    lines.say(f"bset_tao= {tau:g}   best_acc= {summaries[best].accuracy:g}")
-    tested = summaries[best] if is_test else judge(data.test, {best: readings[best]})[best]
+    lines.say(f"bset_tao= {tau:g}   best_acc= {score:g}")
+    tested = summaries[tau] if is_test else judge(data.test, reading(tau))
     lines.evaluation("test", tested)
-    scores = {name: summary.accuracy for name, summary in summaries.items()}
+    scores = {f"{tried:g}": summary.accuracy for tried, summary in summaries.items()}
     return {"tau": tau, "chosen_on": "test" if is_test else "val", "tried": scores, "test": tested}
 
 
 def _as_trained(judge: _Judge, lines: Lines) -> dict[str, Any]:
     """The validation list and the test list, read as in training."""
-    data, reading = judge.data, {"": judge.recipe.reading(judge.recipe.settings.tau)}
+    data, reading = judge.data, judge.recipe.reading(judge.recipe.settings.tau)
     if data.val is not None:
-        lines.evaluation("val", judge(data.val, reading)[""])
-    tested = judge(data.test, reading)[""]
+        lines.evaluation("val", judge(data.val, reading))
+    tested = judge(data.test, reading)
     lines.evaluation("test", tested)
     return {"tau": judge.recipe.settings.tau, "chosen_on": None, "tried": {}, "test": tested}
 
