@@ -28,14 +28,13 @@ class Kind(NamedTuple):
 
 def _doubt(logits: Tensor, labels: Tensor) -> Tensor:
     """1 - p_y."""
-    sure = logits.softmax(dim=1).gather(1, labels[:, None]).squeeze(1)
-    doubt: Tensor = 1 - sure
-    return doubt
+    return 1 - logits.softmax(dim=1).gather(1, labels[:, None]).squeeze(1)
 
 
 def _entropy(logits: Tensor, _labels: Tensor) -> Tensor:
     """-sum p log p."""
-    return torch.special.entr(logits.softmax(dim=1)).sum(dim=1)
+    terms: Tensor = torch.special.entr(logits.softmax(dim=1))
+    return terms.sum(dim=1)
 
 
 def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
