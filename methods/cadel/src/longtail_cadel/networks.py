@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import Any, Literal, NamedTuple, cast
 
@@ -14,8 +15,9 @@ from longtail_cadel.cascade import Cascade
 from longtail_cadel.convolutional_head import ConvolutionalHead
 from longtail_cadel.heads import SquashedCosine
 
-GROUPS = 32
-"""Of the grouped convolution in an auxiliary head, where the width allows."""
+GROUPS, GROUP_WIDTH = 32, 8
+"""Groups of the grouped convolution in an auxiliary head, and the fewest channels of one: with fewer, a narrow head would have
+less to compute but take more time."""
 SHALLOW, DEEP = 7, 9
 """The blocks that the paper taps of a transformer's twelve, counted from 0."""
 
@@ -121,7 +123,7 @@ def _convolutional_head(
         num_classes,
         width=width,
         out_width=2 * width,
-        groups=GROUPS if width % GROUPS == 0 else 1,
+        groups=1 if width % GROUP_WIDTH else math.gcd(GROUPS, width // GROUP_WIDTH),
         last_kernel=last_kernel,
         scale=scale,
         dropout=dropout,
