@@ -31,7 +31,7 @@ from longtail_cadel.networks import cascade_on
 from longtail_cadel.recipe import CADEL, Cascading
 
 SGD = {"lr": 0.025, "momentum": 0.9, "weight_decay": 5e-4}
-MEASURED = {name: options for name, options in VARIANTS.items() if options.channels_last}
+MEASURED = [options for options in VARIANTS.values() if options.channels_last]
 
 
 def recipes(arch: str, classes: int) -> dict[str, Recipe]:
@@ -76,13 +76,13 @@ def main() -> None:
 
     batches = noise(3, args.batch, (3, args.side, args.side), args.classes, device)
     entries: dict[str, Entry] = {}
-    for precision, options in MEASURED.items():
+    for options in MEASURED:
         formatted = [in_memory_format(batch, options) for batch in batches]
         for name, recipe in recipes(args.arch, args.classes).items():
-            entries[f"{precision}, {name}"] = Entry(trained(recipe, device, options), formatted, clock_at)
+            entries[f"{options.precision}, {name}"] = Entry(trained(recipe, device, options), formatted, clock_at)
 
     costs = measured(entries, args.rounds, args.steps)
-    best = f"best of {args.rounds} rounds of {args.steps} steps"
+    best = f"channels_last, best of {args.rounds} rounds of {args.steps} steps"
     title = f"{args.arch}, batch {args.batch}, {args.side} px, {args.classes} classes, {in_words(device)}, {best}"
     print_costs(title, costs, [name for name in costs if name.endswith("one head")])
 
