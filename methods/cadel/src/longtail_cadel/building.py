@@ -11,7 +11,7 @@ from longtail.datasets.base import ImageData, LongTailData
 from longtail.errors import UserError
 from longtail.loading.base import Loader
 from longtail.loading.framing import CentreCrop, Framed
-from longtail.loading.orders import Sequential, Shuffled
+from longtail.loading.orders import Order, Sequential, Shuffled
 from longtail.loading.presets import imagenet_standard
 from longtail.training.checkpoint import load_plain
 from longtail.training.devices import place
@@ -26,6 +26,7 @@ from longtail_cadel.mixing import mixup
 from longtail_cadel.names import fix, from_paper, in_networks
 from longtail_cadel.networks import cascade_on, create_cascade
 from longtail_cadel.recipe import CADEL, Cascading, head_numbers
+from longtail_cadel.samplers import Priorities, create_order
 from longtail_cadel.schedules import cosine, stepped, warmup_cosine_by_batch
 
 if TYPE_CHECKING:
@@ -155,12 +156,12 @@ def load_model(network: Cascade, path: Path, layout: str) -> None:
         raise UserError(f"{path}: {error}") from error
 
 
-def create_recipe(network: Cascade, config: Config, data: LongTailData) -> CADEL:
+def create_recipe(network: Cascade, config: Config, data: LongTailData, priorities: Priorities | None = None) -> CADEL:
     """The algorithm with the settings of a configuration; the search of stage two is a script of its own."""
     options, is_vit = config.training_opt, config.layout == "vit"
     weighting = Weighting(options.bins, options.gamma, options.base_weight, options.per_sample_weight)
     settings = Cascading(is_vit, weighting, head_numbers(config.eval_heads), _VIT_TAU if is_vit else 0.0)
-    return CADEL(network, data.class_counts, settings, mixup(config.criterions.mixup_alpha or 0.0))
+    return CADEL(network, data.class_counts, settings, mixup(config.criterions.mixup_alpha or 0.0), priorities)
 
 
 def shown(config: Config, data: LongTailData, part: ImageData, setting: Setting, batch_size: int) -> Loader:
@@ -186,12 +187,13 @@ def create_stage(
     for name, each in config.networks.items():
         if each.fix:
             fix(network, name, layout_of(config))
-    recipe = create_recipe(network, config, data)
+    order, priorities = _order(config, data, setting)
+    recipe = create_recipe(network, config, data, priorities)
     place(recipe, setting.device, setting.runtime)
     train = setting.loader(
         data,
         data.train,
-        Shuffled(len(data.train), setting.randomness),
+        order,
         batch_size=batch_size,
         augmentation=imagenet_standard(options.image_size, jitter),
         drop_last=len(data.train) >= batch_size,
@@ -208,6 +210,16 @@ def create_stage(
         # the paper's code divides by the batches of a loader that leaves none out
         rate_steps=-(-len(data.train) // batch_size) if config.layout == "vit" else None,
     )
+
+
+def _order(config: Config, data: LongTailData, setting: Setting) -> tuple[Order, Priorities | None]:
+    options, labels = config.training_opt, data.train.labels
+    if options.sampler is None:
+        return Shuffled(len(labels), setting.randomness), None
+    order = create_order(
+        {"type": options.sampler.type, **options.sampler.options}, labels, options.num_epochs, setting.randomness
+    )
+    return order, order.priorities
 
 
 def _optimisation(network: Cascade, config: Config) -> tuple[Any, Schedule]:

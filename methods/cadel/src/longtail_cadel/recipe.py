@@ -18,6 +18,7 @@ from longtail.training.mixup import Mixing, blended
 from longtail.training.recipe import Clock, Predict, Reading, Recipe, StepOutput
 from longtail_cadel.losses import BinaryCrossEntropy, Weighting, cascade_binary_cross_entropy, cascade_cross_entropy
 from longtail_cadel.prior import corrected, prior_shift, reading_name
+from longtail_cadel.samplers import Priorities
 
 NUM_HEADS = 3
 """K: two auxiliary heads and the network's own."""
@@ -73,6 +74,7 @@ class CADEL(Recipe):
         class_counts: training images per class, int64 (C,).
         settings: the paper's.
         mixing: draws the blends; None for images as they are.
+        priorities: what a sampler remembers of the images, or None; the last head's logits tell it.
 
     Raises:
         UserError: a class has no image.
@@ -81,12 +83,25 @@ class CADEL(Recipe):
     part_names = tuple(f"head{number + 1}_loss" for number in range(NUM_HEADS))
     shift: Tensor
 
-    def __init__(self, backbone: nn.Module, class_counts: Indices, settings: Cascading, mixing: Mixing | None = None) -> None:
+    def __init__(
+        self,
+        backbone: nn.Module,
+        class_counts: Indices,
+        settings: Cascading,
+        mixing: Mixing | None = None,
+        priorities: Priorities | None = None,
+    ) -> None:
         super().__init__(backbone, BinaryCrossEntropy(class_counts) if settings.binary else CrossEntropy(class_counts))
         self.settings = settings
         self.mixing = mixing
+        self.priorities = priorities
         self.cascade_loss = cascade_binary_cross_entropy if settings.binary else cascade_cross_entropy
         self.register_buffer("shift", prior_shift(class_counts), persistent=False)
+
+    def begin_epoch(self, clock: Clock) -> None:
+        """Fix what the epoch's images are drawn by."""
+        if self.priorities is not None:
+            self.priorities.begin_epoch(clock)
 
     def forward(self, batch: Batch, clock: Clock) -> StepOutput:
         """L = L^1 + L^2 + L^3 of the global batch; training accuracy is that of all heads, against the labels y alone."""
@@ -103,6 +118,8 @@ class CADEL(Recipe):
             other_labels = gather_rows(batch.labels)[partners]
             losses = mix.share * self.cascade_loss(logits, batch.labels, plain, weighting)
             losses = losses + (1 - mix.share) * self.cascade_loss(logits, other_labels, plain, weighting)
+        if self.priorities is not None:
+            self.priorities.update(batch.indices, logits.detach()[:, -1], batch.labels)
         parts = dict(zip(self.part_names, losses.detach().unbind(), strict=True))
         return StepOutput(losses.sum(), full_precision(logits.detach()).sum(dim=1), batch.labels, parts)
 
