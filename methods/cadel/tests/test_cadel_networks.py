@@ -431,3 +431,12 @@ def test_a_trunk_of_two_stages_is_refused():
     trunk.blocks = trunk.blocks[:2]
     with pytest.raises(ValueError, match="at least three stages, this trunk has 2"):
         cascade_on(trunk, num_classes=5, seed=0)
+
+
+def test_the_last_head_needs_no_other():
+    network = cascade_on(create_backbone("resnet20", num_classes=4, seed=0), num_classes=4, seed=0).eval()
+    images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    expected = network(images)[:, -1:]
+    for head in network.aux:
+        head.register_forward_pre_hook(lambda *_: pytest.fail("an auxiliary head was asked"))
+    torch.testing.assert_close(network(images, only_last=True), expected, rtol=0, atol=0)

@@ -124,6 +124,12 @@ def test_several_heads_predict_with_their_mean():
     torch.testing.assert_close(final["all_heads"](images), outputs.mean(dim=1) + 2 * recipe.shift)
 
 
+def test_what_is_chosen_is_not_judged_twice():
+    recipe, images = recipe_of(heads=(2,)).eval(), batch(1, LABELS).images
+    torch.testing.assert_close(recipe.predict(images), recipe.backbone(images)[:, 2])
+    assert list(recipe.final_predictors()) == ["all_heads"]
+
+
 def test_the_prior_stays_out_of_checkpoints():
     assert set(recipe_of().state_dict()) == {f"backbone.{name}" for name in ToyCascade().state_dict()}
 
@@ -165,9 +171,8 @@ def test_the_search_for_tau_ends_a_run(tmp_path):
     assert reading["chosen_on"] == "val"
     assert reading["tried"][reading["name"]] == max(reading["tried"].values())
     assert reading["epoch"] == results["best"]["epoch"]
-    assert list(results["final"]) == ["last_head", "all_heads"]
-    # a CNN predicts with its last head, uncorrected
-    assert results["final"]["last_head"]["per_class_accuracy"] == results["best"]["per_class_accuracy"]
+    # a CNN predicts with its last head
+    assert list(results["final"]) == ["all_heads"]
 
 
 def test_two_ranks_equal_one(tmp_path):

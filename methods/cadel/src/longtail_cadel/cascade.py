@@ -50,9 +50,13 @@ class Cascade(nn.Module):
         self.num_classes = head.num_classes
         self.num_heads = len(aux) + 1
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits of all heads from shallow to deep, shape (B, K, C), of images of shape (B, 3, H, W)."""
-        heads = dict(zip(self.taps, self.aux, strict=True))
+    def forward(self, images: Tensor, *, only_last: bool = False) -> Tensor:
+        """Logits of all heads from shallow to deep, shape (B, K, C), of images of shape (B, 3, H, W).
+
+        With `only_last` those of the last one, shape (B, 1, C): a convolutional network's auxiliary heads have ten times as
+        much to do as all the rest.
+        """
+        heads = {} if only_last else dict(zip(self.taps, self.aux, strict=True))
         logits = []
         hidden = self.trunk.stem(images)
         for index, stage in enumerate(self.trunk.stages):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
+import torch
 from torch import Tensor, nn
 
 from longtail.datasets.base import Indices
@@ -123,22 +124,33 @@ class CADEL(Recipe):
         parts = dict(zip(self.part_names, losses.detach().unbind(), strict=True))
         return StepOutput(losses.sum(), full_precision(logits.detach()).sum(dim=1), batch.labels, parts)
 
+    def outputs(self, images: Tensor) -> Tensor:
+        """Logits of the chosen heads, shape (B, H, C), of images (B, 3, H, W)."""
+        return self._logits_of(self.settings.heads, images)
+
+    def _logits_of(self, heads: Sequence[int], images: Tensor) -> Tensor:
+        only_last = tuple(heads) == (NUM_HEADS - 1,)
+        logits: Tensor = self.backbone(images, only_last=only_last)
+        return logits if only_last else torch.stack([logits[:, head] for head in heads], dim=1)
+
     def predict(self, images: Tensor) -> Tensor:
         """Logits, shape (B, C), of images (B, 3, H, W): the mean over the chosen heads of z^k + tau delta."""
         return self.reading(self.settings.tau)(self.outputs(images))
 
-    def reading(self, tau: float, heads: Sequence[int] | None = None) -> Reading:
-        """What reads logits of all heads (B, 3, C) with a prior correction; `heads` are other ones than the chosen."""
-        chosen = self.settings.heads if heads is None else heads
-        return lambda outputs: corrected(outputs, tau, chosen, self.shift) / len(chosen)
+    def reading(self, tau: float) -> Reading:
+        """What reads logits of some heads (B, H, C) with a prior correction."""
+        return lambda outputs: corrected(outputs, tau, range(outputs.shape[1]), self.shift) / outputs.shape[1]
 
     def readings(self) -> dict[str, Reading]:
         """The second stage: prior corrections of several strengths."""
         return {reading_name(tau): self.reading(tau) for tau in self.settings.taus}
 
     def final_predictors(self) -> dict[str, Predict]:
-        """The last head and all of them, since the authors' scripts differ in what predicts."""
-        return {name: partial(self._predict_with, head_numbers(heads)) for name, heads in _COMPARED.items()}
+        """The last head and all of them, as far as they are not the chosen: the authors' scripts differ in what predicts."""
+        others = {name: head_numbers(heads) for name, heads in _COMPARED.items()}
+        return {
+            name: partial(self._predict_with, heads) for name, heads in others.items() if heads != tuple(self.settings.heads)
+        }
 
     def _predict_with(self, heads: Sequence[int], images: Tensor) -> Tensor:
-        return self.reading(self.settings.tau, heads)(self.outputs(images))
+        return self.reading(self.settings.tau)(self._logits_of(heads, images))
