@@ -148,9 +148,9 @@ def _distortions() -> Augmentation:
 
 AUGMENTATIONS = ("standard", "padded", "reflect", "strong", "policy", "distortions", "none")
 AUGMENTATIONS_IN_WORDS = (
-    "augmentation: crop and flip (standard); the crop that CIFAR has, of the image in a black margin, also for images in files "
-    "(padded); mirrored margins, for images in memory (reflect); crop, flip and AutoAugment, or RandAugment for images in files "
-    "(policy); crop, flip and distorted colours (distortions); one of the last two for each image (strong); none"
+    "augmentation: crop and flip (standard); the crop that CIFAR has, of the image in a black margin, for images in files too "
+    "(padded); mirrored margins, for images in memory (reflect); crop, flip and AutoAugment, or RandAugment for images in "
+    "files (policy); crop, flip and distorted colours (distortions); one of the last two for each image (strong); none"
 )
 """What a help text says of them."""
 
@@ -176,11 +176,11 @@ _IN_MEMORY: dict[str, Callable[[int, float], Augmentation]] = {
 def create_augmentation(name: str, data: LongTailData, *, jitter: float = 0.0) -> Augmentation | Framed | None:
     """The training augmentation of this name for the images of a data set.
 
-    `standard` is crop and flip. `padded` is what `standard` is in memory, crop of the padded image and flip, for images in files
-    too. `reflect` has mirrored instead of black margins; for images in files, whose crops have no margins, it is `standard`.
-    `policy` is an automatic policy (AutoAugment in memory, RandAugment in files), `distortions` are those of SimCLR, and `strong`
-    mixes the two. Images in files get `imagenet_<name>` or `padded_files`, images in memory `cifar_<name>`, where a crop's
-    padding is an eighth of the side.
+    `standard` is crop and flip. `padded` is what `standard` is in memory, crop of the padded image and flip, for files too.
+    `reflect` has mirrored instead of black margins; for images in files, whose crops have no margins, it is `standard`.
+    `policy` is an automatic policy (AutoAugment in memory, RandAugment in files), `distortions` are those of SimCLR, and
+    `strong` mixes the two. Images in files get `imagenet_<name>` or `padded_files`, images in memory `cifar_<name>`, where a
+    crop's padding is an eighth of the side.
 
     Args:
         name: one of `AUGMENTATIONS`; `none` is None.
