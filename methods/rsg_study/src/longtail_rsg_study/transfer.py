@@ -45,10 +45,11 @@ def vector_change(moved: Tensor, vectors: Tensor, targets: Tensor) -> Tensor:
     # all segments of a batch are equally long, so the mean of their means is this mean over all pairs
     after, before, along = (_blocks(each) for each in (moved, vectors, targets))
     length: Tensor = torch.linalg.vector_norm(after, dim=2)
-    change: Tensor = (length - torch.linalg.vector_norm(before, dim=2)).abs()
+    change = (length - torch.linalg.vector_norm(before, dim=2)).abs()
     both = torch.linalg.vector_norm(along, dim=2).clamp_min(TINY) * length.clamp_min(TINY)
     cosine = (along * after).sum(dim=2) / both
-    return moved[0].numel() + (change - cosine).sum() / len(moved)
+    per_map: Tensor = (change - cosine).sum() / len(moved)
+    return moved[0].numel() + per_map
 
 
 def _blocks(maps: Tensor) -> Tensor:
