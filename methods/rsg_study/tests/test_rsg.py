@@ -116,8 +116,8 @@ LEARNT = {
 
 
 def near(actual, expected, tolerance=2e-6):
-    expected = torch.as_tensor(expected, dtype=torch.float64)
-    torch.testing.assert_close(torch.as_tensor(actual, dtype=torch.float64), expected, rtol=tolerance, atol=tolerance)
+    actual = torch.stack(actual) if isinstance(actual, list) else actual
+    torch.testing.assert_close(actual.double(), torch.tensor(expected).double(), rtol=tolerance, atol=tolerance)
 
 
 @pytest.mark.parametrize(

@@ -136,9 +136,9 @@ class RSG(nn.Module):
             epoch: 0-based.
         """
         seen = maps.detach()
-        spread, pooled = torch.var_mean(full_precision(seen), dim=(2, 3), correction=0)
+        pooled = seen.mean(dim=(2, 3), dtype=torch.promote_types(seen.dtype, torch.float32))
         shares = self.shares(pooled, labels)
-        cesc = seen.shape[2:].numel() * self._distance(spread, pooled, shares, labels)
+        cesc = self._centre_loss(seen, pooled, shares, labels)
         nothing = torch.zeros_like(cesc)
         if epoch <= self.threshold:
             return Generated(maps, labels, cesc + self._pair_loss(seen, labels), nothing)
@@ -176,14 +176,17 @@ class RSG(nn.Module):
         hidden = _applied(self.contrastive_module, torch.cat([first, second], dim=1), frozen=frozen)
         return full_precision(_applied(self.contrastive_fc, hidden.mean(dim=(2, 3)), frozen=frozen))
 
-    def _distance(self, spread: Tensor, pooled: Tensor, shares: Tensor, labels: Tensor) -> Tensor:
-        """The mean over samples and positions of the squared distance to the centres, each weighted by its share.
+    def _centre_loss(self, seen: Tensor, pooled: Tensor, shares: Tensor, labels: Tensor) -> Tensor:
+        """The mean over samples of the squared distances from a map to its class's centres, each weighted by its share.
 
-        A map's distance from a centre is that of its mean, plus its spread about the mean: no map is compared with a centre
-        position by position, and nothing large cancels.
+        A map's squared distance from a centre is its mean's, once per position, plus the map's spread about its mean, in which
+        centres have no part: no map is compared with a centre position by position.
         """
+        positions = seen.shape[2:].numel()
+        # not torch.var, which takes ten times as long
+        spread: Tensor = torch.linalg.vector_norm(seen, dtype=pooled.dtype).square() - positions * pooled.square().sum()
         apart = (pooled[:, None] - self.centers.index_select(0, labels)).square().sum(dim=2)
-        return (spread.sum() + (shares * apart).sum()) / max(len(labels), 1)
+        return (spread + positions * (shares * apart).sum()) / max(len(labels), 1)
 
     def _pair_loss(self, seen: Tensor, labels: Tensor) -> Tensor:
         """Of the first half of the batch paired with the second; of an odd number the last sample has no partner."""
