@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from naive_rsg import naive_rsg, vector_terms
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from longtail_rsg_study.pooling import convolved_mean
 from longtail_rsg_study.rsg import RSG, head_classes
 from longtail_rsg_study.transfer import transfer_pairs, vector_change
 
@@ -268,7 +269,7 @@ def learnt(rsg, result, maps):
 
 
 @given(situations())
-@settings(derandomize=True, deadline=None, max_examples=60)
+@settings(derandomize=True, deadline=None, max_examples=40)
 def test_it_does_what_its_definition_says(situation):
     rsg, maps, labels = made(situation)
     maps.requires_grad_()
@@ -400,6 +401,25 @@ def test_distances_and_shares_are_in_float32_under_autocast(small):
     assert collecting.maps is maps
     torch.testing.assert_close(result.mv, exact.mv, rtol=2e-2, atol=0)
     torch.testing.assert_close(result.maps.float(), exact.maps, rtol=2e-2, atol=0.5)
+
+
+def test_vectors_in_bfloat16_are_measured_in_float32():
+    moved, vectors, along = torch.randn(3, 2, 4, 3, 3, generator=torch.Generator().manual_seed(0)).bfloat16()
+    change = vector_change(moved, vectors, along)
+    assert change.dtype == torch.float32
+    assert change == vector_change(moved.float(), vectors.float(), along.float())
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 3), (2, 1), (4, 5)])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_the_mean_of_a_convolution_without_the_convolution(size, layout):
+    generator = torch.Generator().manual_seed(0)
+    shapes = ((2, 3, *size), (4, 3, 3, 3), (4,))
+    maps, weight, bias = (torch.randn(shape, generator=generator, dtype=torch.float64) for shape in shapes)
+    expected = torch.nn.functional.conv2d(maps, weight, bias, padding=1).mean(dim=(2, 3))
+    maps, weight = (each.contiguous(memory_format=layout) for each in (maps, weight))
+    torch.testing.assert_close(convolved_mean(maps, weight, bias), expected)
+    assert convolved_mean(maps.bfloat16(), weight.float(), bias.float()).dtype == torch.float32
 
 
 class Waits(TorchDispatchMode):

@@ -10,9 +10,8 @@ import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.func import functional_call
 
-from longtail.losses.base import full_precision
+from longtail_rsg_study.pooling import convolved_mean
 from longtail_rsg_study.transfer import transfer_pairs, vector_change
 
 
@@ -149,7 +148,7 @@ class RSG(nn.Module):
         nearest = self.centers.detach()[labels, shares.detach().argmax(dim=1)][:, :, None, None]
         vectors = seen[heads] - nearest[heads]
         moved = self.vec_transformation_module(vectors)
-        new = (seen[tails] + moved).to(maps.dtype)
+        new = seen[tails] + moved
         mv = self._told_apart(seen[heads], moved) + vector_change(moved, vectors, seen[tails] - nearest[tails])
         return Generated(torch.cat([maps, new]), torch.cat([labels, labels[tails]]), cesc, mv)
 
@@ -173,8 +172,12 @@ class RSG(nn.Module):
             second: the other.
             frozen: leave the contrastive net's parameters without gradient.
         """
-        hidden = _applied(self.contrastive_module, torch.cat([first, second], dim=1), frozen=frozen)
-        return full_precision(_applied(self.contrastive_fc, hidden.mean(dim=(2, 3)), frozen=frozen))
+        parts = (*self.contrastive_module.parameters(), *self.contrastive_fc.parameters())
+        net = [each.detach() for each in parts] if frozen else parts
+        hidden = F.conv2d(torch.cat([first, second], dim=1), *net[:2]).relu()
+        with torch.autocast(hidden.device.type, enabled=False):
+            # nothing but a mean follows the second convolution, which would be most of the net's cost
+            return F.linear(convolved_mean(hidden, *net[2:4]), *net[4:])
 
     def _centre_loss(self, seen: Tensor, pooled: Tensor, shares: Tensor, labels: Tensor) -> Tensor:
         """The mean over samples of the squared distances from a map to its class's centres, each weighted by its share.
@@ -204,9 +207,3 @@ class RSG(nn.Module):
         """The sizes that the modules inside do not show."""
         classes, channels, centres = self.linear.shape
         return f"{classes}, {channels}, centres={centres}, threshold={self.threshold}, strength={self.strength}"
-
-
-def _applied(module: nn.Module, inputs: Tensor, *, frozen: bool) -> Tensor:
-    parameters = {name: value.detach() if frozen else value for name, value in module.named_parameters()}
-    outputs: Tensor = functional_call(module, parameters, (inputs,))
-    return outputs
