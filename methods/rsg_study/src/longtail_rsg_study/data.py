@@ -7,8 +7,9 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
-from longtail.datasets.base import ImageData, LongTailData
+from longtail.datasets.base import FileImages, ImageData, LongTailData
 from longtail.datasets.factory import create_data
+from longtail.datasets.tables import TABLES
 from longtail.errors import UserError
 from longtail.loading.base import Loader
 from longtail.loading.framing import CentreCrop, Framed
@@ -34,6 +35,7 @@ def load(
     holdout: float | None = None,
     on_bad_image: str = "fail",
     only_tested: bool = False,
+    train_list: str = TABLES["train"],
 ) -> LongTailData:
     """The data set in a folder, from its lists if there are any, or else from its class folders.
 
@@ -41,38 +43,39 @@ def load(
         data_dir: the folder.
         input_size: side in pixels that the network sees; 32 means CIFAR's statistics.
         holdout, on_bad_image, only_tested: see `create_data`.
+        train_list: the list of the training images.
 
     Raises:
         UserError: the data are not there or not in order.
     """
     root = Path(data_dir).expanduser()
     data = create_data(
-        form(root),
+        form(root, train_list),
         root=root,
         image_size=input_size,
         holdout=holdout,
         on_bad_image=on_bad_image,
         only_tested=only_tested,
+        train_table=train_list,
     )
     return replace(data, mean=CIFAR_MEAN, std=CIFAR_STD) if input_size == SMALL else data
 
 
-def form(root: Path) -> str:
+def form(root: Path, train_list: str = TABLES["train"]) -> str:
     """What the core calls the form of the data in a folder.
 
     Raises:
-        UserError: it holds none, or class folders that share no class, as those of few-shot learning.
+        UserError: it holds none.
     """
-    if (root / "train.csv").is_file():
+    if (root / train_list).is_file():
         return "csv"
-    if not (root / "train").is_dir():
-        raise UserError(_nothing_in(root))
-    parts = {part: _folders(root / part) for part in ("train", "val", "test") if (root / part).is_dir()}
-    disjoint = next((part for part, names in parts.items() if part != "train" and names and not names & parts["train"]), None)
-    if disjoint is not None:
+    if train_list != TABLES["train"] or not (root / "train").is_dir():
         raise UserError(
-            f"{root}: train and {disjoint} share no class, as in the split of mini-ImageNet for few-shot learning; here every "
-            "part holds every class.\n`longtail data make mini-imagenet-lt` merges the folders and splits them anew"
+            f"there is no data set in {root}. Expected is one of\n"
+            f"  {root}/{train_list}, val.csv, test.csv: a header, then lines PATH,LABEL with paths below {root}/\n"
+            f"  {root}/train/CLASS/..., val/CLASS/..., test/CLASS/...: images in class folders\n"
+            "`longtail data make --help` tells how to make those of mini-ImageNet-LT and CIFAR. To rehearse without:\n"
+            f"  longtail data fake --layout mini-imagenet --out {root}"
         )
     return "folder"
 
@@ -80,21 +83,25 @@ def form(root: Path) -> str:
 def has_validation(data_dir: str) -> bool:
     """Whether the data set in a folder brings validation images of its own."""
     root = Path(data_dir).expanduser()
-    return (root / "val.csv").is_file() if (root / "train.csv").is_file() else (root / "val").is_dir()
+    return (root / TABLES["val"]).is_file() or (not (root / TABLES["train"]).is_file() and (root / "val").is_dir())
 
 
-def _folders(part: Path) -> set[str]:
-    return {entry.name for entry in part.iterdir() if entry.is_dir() and not entry.name.startswith(".")}
+def notices(data_dir: str, data: LongTailData, select: str, *, brings_own: bool) -> list[str]:
+    """What choosing the best epoch on validation images does not mean, though one may think so.
 
-
-def _nothing_in(root: Path) -> str:
-    return (
-        f"there is no data set in {root}. Expected is one of\n"
-        f"  {root}/train.csv, val.csv, test.csv: a header, then lines FILE,LABEL with files below {root}\n"
-        f"  {root}/train/CLASS/..., val/CLASS/..., test/CLASS/...: images in class folders\n"
-        "`longtail data make` writes the lists of mini-ImageNet-LT, CIFAR-10-LT and CIFAR-100-LT. To rehearse without images:\n"
-        f"  longtail data fake --layout mini-imagenet --out {root}"
-    )
+    Args:
+        data_dir, data: the data set.
+        select: what chooses the epoch.
+        brings_own: whether the data set has validation images of its own.
+    """
+    if select != "val" or data.val is None:
+        return []
+    if not brings_own:
+        return [f"{data_dir} has no validation images; {len(data.val)} training images are held out for them (--val-fraction)"]
+    val, test = data.val.images, data.test.images
+    if isinstance(val, FileImages) and isinstance(test, FileImages) and not set(val.paths).isdisjoint(test.paths):
+        return [f"validation and test of {data_dir} share images, so the best epoch is in part chosen on the test set"]
+    return []
 
 
 def shown(data: LongTailData, setting: Setting, *, batch_size: int) -> Callable[[ImageData], Loader]:

@@ -43,12 +43,10 @@ class Trained:
     """Where a run of the training script left what a test needs.
 
     Args:
-        name: of the run.
         log_dir: folder with its arguments.
         checkpoint: its best epoch.
     """
 
-    name: str
     log_dir: Path
     checkpoint: Path
 
@@ -60,11 +58,11 @@ class Trained:
             UserError: it is not there.
         """
         logs, checkpoints = Path(args.log_dir), Path(args.checkpoint_dir)
-        found = cls(args.model_dir, logs / args.model_dir, checkpoints / args.model_dir / BEST)
+        found = cls(logs / args.model_dir, checkpoints / args.model_dir / BEST)
         if found.is_there():
             return found
         folders = sorted(each for each in logs.iterdir() if each.is_dir()) if logs.is_dir() else []
-        runs = [each.name for each in folders if cls(each.name, each, checkpoints / each.name / BEST).is_there()]
+        runs = [each.name for each in folders if cls(each, checkpoints / each.name / BEST).is_there()]
         there = "\n".join(["there are:", *(f"  {name}" for name in runs)]) if runs else "there is none yet"
         missing = found.checkpoint if found.has_arguments() else f"args.json in {found.log_dir}"
         raise UserError(
@@ -231,7 +229,7 @@ def finish(args: argparse.Namespace, trained: Trained, data: LongTailData, summa
     print(line)
     write_atomically(trained.log_dir / TEST_LOG, line.encode())
     print(summary_text(summary, data.train.class_names))
-    folder = Path(args.log_dir) / f"{trained.name}_test"
+    folder = trained.log_dir / "test"
     for moved in record(Run(folder, folder, identity=own_flags(args)), data, summary, trained.checkpoint, content):
         print(f"notice: an earlier evaluation was moved to {moved}")
     print(f"every class: {folder / 'per_class.csv'}")

@@ -259,6 +259,13 @@ def _add_ours(group: argparse._ArgumentGroup) -> None:
     )
     _add(
         group,
+        "train_list",
+        default="train.csv",
+        metavar="FILE",
+        help="list of the training images in --data_dir, such as one with generated images (default: %(default)s)",
+    )
+    _add(
+        group,
         "input_size",
         type=at_least(32),
         metavar="PIXELS",

@@ -102,10 +102,8 @@ class StudyLog(Listener):
         self._run.log(TRAIN_LOG).append(line + "\n")
 
     def evaluation_batch(self, report: BatchReport) -> None:
-        """Print the batch's line and log it."""
-        line = val_line(report)
-        print(line, flush=True)
-        self._run.log(VAL_LOG).append(line + "\n")
+        """Print the batch's line."""
+        print(val_line(report), flush=True)
 
     def evaluated(self, report: EpochReport) -> None:
         """Print the results and log them."""

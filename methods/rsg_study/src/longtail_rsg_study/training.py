@@ -156,18 +156,16 @@ def load(args: argparse.Namespace, runtime: RuntimeOptions, speaking: bool) -> L
         input_size=args.input_size,
         holdout=runtime.val_fraction if judged_on_val else None,
         on_bad_image=runtime.on_bad_image,
+        train_list=args.train_list,
     )
     if found.num_classes != args.cls_num:
         raise UserError(
             f"--cls_num {args.cls_num} contradicts the data: {args.data_dir} has {found.num_classes} classes; "
             f"give --cls_num {found.num_classes}"
         )
-    if runtime.select == "val" and not brings_own and speaking:
-        print(
-            f"notice: {args.data_dir} has no validation images; {len(found.val or ())} training images are held out for them "
-            "(--val-fraction)",
-            file=sys.stderr,
-        )
+    if speaking:
+        for text in data.notices(args.data_dir, found, runtime.select, brings_own=brings_own):
+            print(f"notice: {text}", file=sys.stderr)
     return found
 
 
