@@ -14,7 +14,7 @@ from longtail.errors import UserError
 from longtail.training import method
 from longtail.training.registry import GROUP, installed_methods
 
-HELP = [[], ["demo"], ["methods"], ["train"], ["data"], ["data", "fake"]]
+HELP = [[], ["demo"], ["methods"], ["train"], ["data"], ["data", "fake"], ["data", "make"], ["data", "make", "cifar10-lt"]]
 
 
 @pytest.mark.parametrize("words", HELP, ids=" ".join)

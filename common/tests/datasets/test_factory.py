@@ -16,7 +16,7 @@ from longtail.errors import UserError
 @pytest.fixture(scope="module")
 def in_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The roots of small fake data sets of images in files, by name."""
-    layouts = {name: name if name != "folder" else "mini-imagenet" for name in IN_FILES}
+    layouts = {name: name if name not in ("csv", "folder") else "mini-imagenet" for name in IN_FILES}
     root = tmp_path_factory.mktemp("in_files")
     sizes = {"num_classes": 4, "largest_class": 6, "test_per_class": 2}
     return {name: write_fake(layout, root / name, **sizes) for name, layout in layouts.items()}
@@ -44,7 +44,7 @@ def test_every_name_makes_data_from_files(name, in_files):
 def test_names_are_those_of_both_kinds():
     assert set(DATASETS) == {*LONG_TAILED_BY_RULE, *IN_FILES}
     assert LONG_TAILED_BY_RULE == ("cifar10", "cifar100", "digits")
-    assert IN_FILES == ("imagenet-lt", "places-lt", "inat18", "imagenet-lt-csv", "inat18-json", "folder")
+    assert IN_FILES == ("imagenet-lt", "places-lt", "inat18", "imagenet-lt-csv", "inat18-json", "csv", "folder")
 
 
 def test_importing_the_module_imports_neither_torch_nor_pillow():
@@ -52,7 +52,7 @@ def test_importing_the_module_imports_neither_torch_nor_pillow():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-@pytest.mark.parametrize("name", ["imagenet-lt", "places-lt", "folder"])
+@pytest.mark.parametrize("name", ["imagenet-lt", "places-lt", "csv", "folder"])
 def test_validation_images_that_a_data_set_brings_are_held_out(name, in_files):
     data = create_data(name, root=in_files[name], holdout=0.2)
     assert data.val is not None

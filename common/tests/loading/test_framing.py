@@ -73,6 +73,21 @@ def test_the_centre_of_any_picture_is_torchvisions(height, width, size, more):
     assert_within_one(CentreCrop(size, size + more).frame(picture, Draws()), expected)
 
 
+@pytest.mark.parametrize(("height", "width"), SIZES)
+@pytest.mark.parametrize(("size", "resize"), [(32, None), (33, 40), (64, 64)])
+def test_a_distorted_picture_is_torchvisions(height, width, size, resize):
+    picture = noise(height, width)
+    crop = CentreCrop(size, resize, keep_aspect=False)
+    expected = Compose([Resize((crop.resize, crop.resize)), CenterCrop(size)])(Image.fromarray(picture.numpy()))
+    assert_within_one(crop.frame(picture, Draws()), expected)
+
+
+def test_distortion_tells_squares_from_other_pictures():
+    kept, distorted = (CentreCrop(32, 40, keep_aspect=keep) for keep in (True, False))
+    assert torch.equal(kept.frame(noise(50, 50), Draws()), distorted.frame(noise(50, 50), Draws()))
+    assert not torch.equal(kept.frame(noise(50, 70), Draws()), distorted.frame(noise(50, 70), Draws()))
+
+
 @pytest.mark.parametrize(("size", "resize"), [(224, 256), (112, 128), (384, 439), (32, 37), (1, 1)])
 def test_the_usual_margin_in_proportion(size, resize):
     assert CentreCrop(size).resize == resize

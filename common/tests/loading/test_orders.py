@@ -9,7 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from longtail.errors import UserError
-from longtail.loading.orders import ClassAware, ClassWeighted, FreshBatches, Order, Sequential, Shuffled
+from longtail.loading.orders import (
+    ClassAware,
+    ClassWeighted,
+    DrawnByWeight,
+    EffectiveNumber,
+    FreshBatches,
+    FromEpoch,
+    Order,
+    Sequential,
+    Shuffled,
+)
 from longtail.randomness import Randomness
 
 # eight, four and two samples of three classes
@@ -20,6 +30,8 @@ ORDERS = {
     "sequential": lambda _: Sequential(len(LABELS)),
     "shuffled": lambda randomness: Shuffled(len(LABELS), randomness),
     "class-weighted": lambda randomness: ClassWeighted(LABELS, COUNTS, 1.0, randomness),
+    "effective number": lambda randomness: EffectiveNumber(LABELS, COUNTS, randomness),
+    "from an epoch": lambda randomness: FromEpoch(Sequential(len(LABELS)), Shuffled(len(LABELS), randomness), 4),
     "fresh batches": lambda randomness: FreshBatches(len(LABELS), 5, 3, randomness),
     "class-aware": lambda randomness: ClassAware(LABELS, randomness),
     "class-aware, three at a time": lambda randomness: ClassAware(LABELS, randomness, samples_per_class=3),
@@ -97,6 +109,49 @@ def test_drawn_classes_follow_the_weights(counts, alpha):
 def test_a_class_without_images_cannot_be_weighted():
     with pytest.raises(UserError, match="no training image of class 1"):
         ClassWeighted(np.array([0, 0, 2]), np.array([2, 0, 1]), 1.0, Randomness(0))
+
+
+def test_effective_number_weights_are_cuis():
+    counts = np.array([5000, 500, 100, 50, 12])
+    order = EffectiveNumber(np.arange(5), counts, Randomness(0), beta=0.9999)
+    expected = np.array([0.00025414, 0.00205032, 0.01004958, 0.02004904, 0.08337918])
+    np.testing.assert_allclose(order.class_weights / order.class_weights.sum(), expected / expected.sum(), rtol=2e-5)
+
+
+@pytest.mark.parametrize("raw", [True, False], ids=["as published", "scaled"])
+def test_balanced_draws_of_ldam(raw):
+    labels = np.repeat(np.arange(3), (5, 3, 2))
+    order = EffectiveNumber(labels, np.array([5, 3, 2]), Randomness(0))
+    np.testing.assert_allclose(
+        order.class_weights / order.class_weights[0], np.array([0.20004, 0.33336667, 0.500025]) / 0.20004, rtol=1e-6
+    )
+    if raw:
+        order = DrawnByWeight(labels, np.array([0.20004, 0.33336667, 0.500025]), Randomness(0), "any")
+    assert order.draw(torch.Generator().manual_seed(0)).tolist() == [9, 8, 6, 9, 7, 8, 2, 5, 7, 4]
+
+
+def test_effective_numbers_balance_the_classes_and_beta_0_the_samples():
+    labels = np.repeat(np.arange(2), (6000, 60))
+    balanced, plain = (EffectiveNumber(labels, np.array([6000, 60]), Randomness(0), beta=beta) for beta in (0.99999999, 0.0))
+    assert abs((labels[balanced(0)] == 1).mean() - 0.5) < 0.05
+    assert abs((labels[plain(0)] == 1).mean() - 0.01) < 0.005
+    with pytest.raises(UserError, match="no training image of class 1"):
+        EffectiveNumber(np.array([0]), np.array([1, 0]), Randomness(0))
+
+
+def test_an_order_changes_at_its_epoch():
+    randomness = Randomness(1)
+    order = FromEpoch(Sequential(9), Shuffled(9, randomness), 3)
+    assert len(order) == 9
+    for epoch in (0, 2):
+        np.testing.assert_array_equal(order(epoch), np.arange(9))
+    for epoch in (3, 7):
+        np.testing.assert_array_equal(order(epoch), Shuffled(9, randomness)(epoch))
+
+
+def test_an_epoch_keeps_its_length():
+    with pytest.raises(ValueError, match="same length before and after the change, got 3 and 4"):
+        FromEpoch(Sequential(3), Sequential(4), 1)
 
 
 @given(counts=st.lists(st.integers(0, 12), min_size=1, max_size=6), group=st.integers(1, 4), epoch=st.integers(0, 3))

@@ -18,7 +18,7 @@ from longtail.loading.augment import Compose, Draws, RandomApply, RandomChoice
 from longtail.loading.autoaugment import AutoAugment
 from longtail.loading.blur import GaussianBlur
 from longtail.loading.colour import ColorJitter, Grayscale
-from longtail.loading.framing import Framed
+from longtail.loading.framing import CentreCrop, Framed
 from longtail.loading.geometry import Cutout, HorizontalFlip, RandomCrop, RandomResizedCrop
 from longtail.loading.presets import (
     AUGMENTATIONS,
@@ -57,7 +57,7 @@ def applied(augmentation, images, seed=0):
 @pytest.mark.parametrize("where", [IN_MEMORY, IN_FILES])
 def test_no_augmentation_and_wrong_names(where):
     assert create_augmentation("none", where, jitter=0.4) is None
-    with pytest.raises(UserError, match="choose one of standard, reflect, strong, policy, distortions, none"):
+    with pytest.raises(UserError, match="choose one of standard, padded, reflect, strong, policy, distortions, none"):
         create_augmentation("mild", where)
 
 
@@ -65,6 +65,7 @@ def test_images_in_memory_get_cifars():
     images = varied_images(COUNT, 8, 8)
     presets = {
         "standard": cifar_standard(8, 1),
+        "padded": cifar_standard(8, 1),
         "reflect": cifar_reflect(8, 1),
         "strong": cifar_strong(8, 1),
         "policy": cifar_policy(8, 1),
@@ -92,6 +93,17 @@ def test_images_in_files_get_imagenets():
         assert (framed.framing.size, framed.framing.scale, framed.framing.ratio) == (24, (0.08, 1.0), (3 / 4, 4 / 3))
         assert torch.equal(applied(framed.augmentation, images), applied(preset.augmentation, images))
         assert framed.on_host == (name in ("strong", "policy"))
+
+
+def test_padded_files_get_cifars_on_the_centre_of_the_image_size():
+    framed = create_augmentation("padded", IN_FILES, jitter=0.4)
+    assert isinstance(framed, Framed)
+    assert isinstance(framed.framing, CentreCrop)
+    assert (framed.framing.size, framed.framing.resize, framed.on_host) == (24, 24, False)
+    images = varied_images(COUNT, *SIZE)
+    assert torch.equal(applied(framed.augmentation, images), applied(cifar_standard(24, 3, 0.4), images))
+    for image in images[:5]:
+        assert torch.equal(framed.framing.frame(image, Draws()), image), "nothing happens to images of that size before"
 
 
 def test_every_name_makes_an_augmentation():

@@ -1,18 +1,28 @@
-"""`longtail data fake`: small stand-ins for data sets, to rehearse commands on."""
+"""`longtail data`: small stand-ins for data sets, to rehearse commands on, and long-tailed data sets made of balanced ones."""
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
+from typing import Any
 
-from longtail.cli.parsing import Parser
+from longtail.cli.parsing import Parser, split_seed
 from longtail.datasets.fake import LAYOUTS
+from longtail.datasets.making import KINDS
 from longtail.training.options import at_least
 
 
 def add_parser(commands: argparse._SubParsersAction[Parser]) -> None:
     """Add the subcommand and its own subcommands."""
-    parser = commands.add_parser("data", help="make fake data to rehearse on", description="Work with data sets.")
+    parser = commands.add_parser(
+        "data", help="make long-tailed data sets, or fake ones to rehearse on", description="Work with data sets."
+    )
     actions = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_fake(actions)
+    _add_make(actions)
+
+
+def _add_fake(actions: argparse._SubParsersAction[Parser]) -> None:
     fake = actions.add_parser(
         "fake",
         help="write a small generated data set in the layout of a real one",
@@ -33,10 +43,10 @@ def add_parser(commands: argparse._SubParsersAction[Parser]) -> None:
         ("--test-per-class", "images per class of each evaluation part"),
     ):
         fake.add_argument(flag, type=at_least(1), metavar="N", help=f"{text} (default: the layout's own)")
-    fake.set_defaults(run=run)
+    fake.set_defaults(run=run_fake)
 
 
-def run(arguments: argparse.Namespace) -> None:
+def run_fake(arguments: argparse.Namespace) -> None:
     """Write the data set and say where it is."""
     from longtail.datasets.fake import write_fake
 
@@ -49,3 +59,100 @@ def run(arguments: argparse.Namespace) -> None:
         test_per_class=arguments.test_per_class,
     )
     print(f"fake {arguments.layout} is in {folder}; give a training command --root {arguments.out}")
+
+
+def _add_make(actions: argparse._SubParsersAction[Parser]) -> None:
+    make = actions.add_parser(
+        "make",
+        help="write a long-tailed data set made of a balanced one",
+        description="Write image files with lists of them, or class folders, that are long-tailed. "
+        "Training commands then take --data csv --root OUT, or --data folder for class folders.",
+        epilog="longtail data make WHAT --help shows the options of one of them.",
+    )
+    kinds = make.add_subparsers(title="what can be made", metavar="WHAT", required=True)
+    for what, text in KINDS.items():
+        parser = kinds.add_parser(what, help=text, description=f"Make {text}.")
+        parser.add_argument("--source", required=True, metavar="DIR", help=_SOURCES.get(what, "root of the CIFAR archive"))
+        parser.add_argument("--out", required=True, metavar="DIR", help="folder to write into, empty or new")
+        parser.add_argument(
+            "--folders",
+            dest="class_folders",
+            action="store_true",
+            help="write train/CLASS/, val/CLASS/ and test/CLASS/ instead of lists with images beside them",
+        )
+        _OPTIONS.get(what, _add_cifar_options)(parser)
+        parser.set_defaults(run=run_make, what=what)
+
+
+def _add_cifar_options(parser: Parser) -> None:
+    parser.add_argument(
+        "--imbalance-factor",
+        type=float,
+        default=0.01,
+        metavar="X",
+        help="smallest class / largest class (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--profile", default="exp", metavar="NAME", help="how class sizes fall: exp, step or balanced (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--split-seed",
+        type=split_seed,
+        metavar="N",
+        help="which images the classes keep: a seed to draw them with, or `first` for the first ones (default: first)",
+    )
+    parser.add_argument(
+        "--holdout-val",
+        type=_share_or_number,
+        metavar="N",
+        help="validate on training images: so many of each class, or this part of it; the long tail is cut from the others "
+        "(default: validate on the test images)",
+    )
+
+
+def _add_mini_imagenet_options(parser: Parser) -> None:
+    parser.add_argument("--seed", type=at_least(0), default=0, metavar="N", help="seed of the split (default: %(default)s)")
+    parser.add_argument(
+        "--lists",
+        type=_folder,
+        metavar="DIR",
+        help="folder of train.csv, val.csv and test.csv to take as they are (default: make new ones)",
+    )
+    parser.add_argument("--link", action="store_true", help="make symbolic links to the images instead of copies")
+
+
+_SOURCES = {"mini-imagenet-lt": "folder of the images: class folders, also in train/, val/ and test/, or all in one"}
+_OPTIONS = {"mini-imagenet-lt": _add_mini_imagenet_options}
+
+
+def _share_or_number(text: str) -> float:
+    """The type of an argument that is a number of images, or a part in (0, 1)."""
+    try:
+        value = float(text) if "." in text else int(text)
+    except ValueError:
+        value = 0
+    if value <= 0 or (isinstance(value, float) and value >= 1):
+        raise argparse.ArgumentTypeError(f"must be a number of images of at least 1, or a part between 0 and 1, got {text!r}")
+    return value
+
+
+def _folder(text: str) -> Path:
+    path = Path(text).expanduser()
+    if not path.is_dir():
+        raise argparse.ArgumentTypeError(f"there is no folder {text!r}")
+    return path.resolve()
+
+
+_NOT_OPTIONS = {"run", "what", "source", "out"}
+
+
+def run_make(arguments: argparse.Namespace) -> None:
+    """Make the data set and say what is in it."""
+    from longtail.datasets.making import make
+
+    options: dict[str, Any] = {name: value for name, value in vars(arguments).items() if name not in _NOT_OPTIONS}
+    result = make(arguments.what, arguments.source, arguments.out, **options)
+    for part, told in result.parts.items():
+        print(f"{part:<5}  {told}")
+    data = "folder" if arguments.class_folders else "csv"
+    print(f"{arguments.what} is in {arguments.out}; give a training command --data {data} --root {arguments.out}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,12 +16,13 @@ from longtail.datasets.folder import load_folder
 from longtail.datasets.lists import load_list_data
 from longtail.datasets.published import LISTS
 from longtail.datasets.splits import stratified_holdout
+from longtail.datasets.tables import TABLES, load_tables
 from longtail.errors import UserError
 
 LONG_TAILED_BY_RULE = ("cifar10", "cifar100", "digits")
 """The data sets that an imbalance factor, a profile and a split seed cut a long tail from; images in memory."""
 
-IN_FILES = (*LISTS, "folder")
+IN_FILES = (*LISTS, "csv", "folder")
 """The data sets that are as long-tailed as they come; images in files."""
 
 DATASETS = (*LONG_TAILED_BY_RULE, *IN_FILES)
@@ -44,6 +45,8 @@ def create_data(
     on_bad_image: str = "fail",
     only_tested: bool = False,
     list_folders: Sequence[str | Path] = (),
+    num_classes: int | None = None,
+    train_table: str = TABLES["train"],
 ) -> LongTailData:
     """The data set `name` with its long-tailed training set.
 
@@ -56,7 +59,7 @@ def create_data(
         split_seed: which images the long-tailed training set keeps: those that LDAM's code draws with this seed; None keeps the
             first ones of each class. See `splits.long_tailed_subset`.
         holdout: part of each training class to hold out as `val`, in (0, 1); None holds nothing out. A data set that brings
-            validation images of its own (ImageNet-LT, Places-LT, a folder `val`) gives those instead, all of them.
+            validation images of its own (ImageNet-LT, Places-LT, a `val.csv`, a folder `val`) gives those instead, all of them.
         holdout_seed: which images are held out.
         download: fetch files that are missing, where that is possible.
         image_size: side in pixels that the network sees, for images in files; None takes the papers' 224.
@@ -64,6 +67,7 @@ def create_data(
             `skip` reads every file once and leaves out the bad ones, see `readable.leave_out_unreadable`.
         only_tested: of the training set nothing but its labels is needed, so that the images of its list need not be there.
         list_folders: where the lists of `LISTS` are looked for first, see `lists.load_list_data`.
+        num_classes, train_table: for `csv` only, see `tables.load_tables`.
 
     Raises:
         UserError: for an unknown name, missing or damaged files, and impossible splits.
@@ -74,7 +78,23 @@ def create_data(
         raise UserError(f"unknown treatment {on_bad_image!r} of bad images; choose one of {', '.join(ON_BAD_IMAGE)}")
     if name in IN_FILES:
         looked_at = () if on_bad_image == "skip" else ("test",) if only_tested else ("train", "val", "test")
-        data = _in_files(name, root, image_size, list_folders, with_val=holdout is not None, looked_at=looked_at)
+        size, with_val = _checked_size(image_size), holdout is not None
+        if name == "folder":
+            data = load_folder(root, image_size=size, with_val=with_val)
+        elif name == "csv":
+            data = load_tables(
+                root,
+                image_size=size,
+                with_val=with_val,
+                check_files=looked_at,
+                num_classes=num_classes,
+                train_table=train_table,
+            )
+        else:
+            data = load_list_data(
+                name, root, image_size=size, with_val=with_val, check_files=looked_at, list_folders=list_folders
+            )
+        data = data if looked_at else _without_unreadable(data)
     elif image_size is not None:
         raise UserError(f"the images of {name} keep their size; an image size can be chosen for {', '.join(IN_FILES)}")
     elif name == "digits":
@@ -103,25 +123,14 @@ def hold_out(data: LongTailData, fraction: float | None, seed: int = 0) -> LongT
     return replace(data, train=data.train.subset(kept), val=data.train.subset(held_out))
 
 
-def _in_files(
-    name: str,
-    root: str | Path,
-    image_size: int | None,
-    list_folders: Sequence[str | Path],
-    *,
-    with_val: bool,
-    looked_at: Collection[str],
-) -> LongTailData:
-    """The data set, with every image of the parts `looked_at` there; where that is none, without those that are not."""
+def _checked_size(image_size: int | None) -> int:
     size = 224 if image_size is None else image_size
     if size < 1:
         raise UserError(f"an image size is at least 1 pixel, got {size}")
-    if name == "folder":
-        data = load_folder(root, image_size=size, with_val=with_val)
-    else:
-        data = load_list_data(name, root, image_size=size, with_val=with_val, check_files=looked_at, list_folders=list_folders)
-    if looked_at:
-        return data
+    return size
+
+
+def _without_unreadable(data: LongTailData) -> LongTailData:
     from longtail.datasets.readable import leave_out_unreadable  # brings Pillow, for which a command's help need not wait
 
     return leave_out_unreadable(data)

@@ -6,14 +6,11 @@ a class fixes two colours and a pattern, noise does the rest, so that a network 
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from longtail.datasets.fake_size import MARKER, FakeSize, Generated, generated
+from longtail.datasets.staging import is_written, staged
 from longtail.errors import UserError
 
 _PARTIAL = ".longtail-fake-partial"
@@ -76,46 +73,15 @@ def write_fake(
     from longtail.datasets import fake_layouts
 
     target = Path(out).expanduser() / fake_layouts.FOLDERS.get(layout, "")
-    if _is_there(target, asked, shared=layout in fake_layouts.IN_SHARED_ROOTS):
+    found = generated(target)
+    settings = None if found is None else found.settings
+    shared = layout in fake_layouts.IN_SHARED_ROOTS
+    if is_written(target, settings, asked.settings, kind="fake data", partial=_PARTIAL, shared=shared):
         return target
     try:
-        with _staged(target) as folder:
+        with staged(target, _PARTIAL, last=(MARKER,)) as folder:
             md5 = fake_layouts.WRITERS[layout](folder, size, seed)
             replace(asked, md5=md5).mark(folder)
     except OSError as error:
         raise UserError(f"cannot write fake data to {target}: {error}") from error
     return target
-
-
-def _is_there(target: Path, asked: Generated, *, shared: bool) -> bool:
-    """Whether `target` holds just these fake data; unless it is shared, anything but that or an empty folder is an error."""
-    if target.exists() and not target.is_dir():
-        raise UserError(f"{target} is a file; fake data need a folder")
-    found = generated(target)
-    if found is None:
-        if shared or not target.is_dir() or all(entry.name == _PARTIAL for entry in target.iterdir()):
-            return False
-        raise UserError(f"{target} is not empty and not fake data of ours; choose another folder, so that nothing is lost")
-    told = found.settings
-    different = [f"{name} {told[name]}, not {value}" for name, value in asked.settings.items() if told[name] != value]
-    if different:
-        raise UserError(f"{target} holds other fake data ({'; '.join(different)}); delete those or choose another folder")
-    return True
-
-
-@contextmanager
-def _staged(target: Path) -> Iterator[Path]:
-    """A folder inside `target` whose contents move up when all is written: half a data set is never taken for a whole one."""
-    partial = target / _PARTIAL
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
-        yield partial
-        written = sorted(partial.iterdir(), key=lambda entry: entry.name == MARKER)  # the marker last
-        in_the_way = [entry.name for entry in written if os.path.lexists(target / entry.name)]
-        if in_the_way:
-            raise UserError(f"{target} holds {', '.join(in_the_way)} already; choose another folder, so that nothing is lost")
-        for entry in written:
-            entry.rename(target / entry.name)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)

@@ -11,7 +11,8 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from longtail.datasets.base import FileImages, ImageData, LongTailData
-from longtail.datasets.fake_size import generated
+from longtail.datasets.made import warn_of_fake
+from longtail.datasets.mini_imagenet import FEW_SHOT
 from longtail.datasets.published import IMAGENET_MEAN, IMAGENET_STD
 from longtail.errors import UserError
 
@@ -36,11 +37,11 @@ def load_folder(root: str | Path, *, image_size: int = 224, with_val: bool = Fal
         UserError: a part or its images are missing, or a class has no training image.
     """
     root = Path(root).expanduser()
-    fake = generated(root)
-    if fake is not None:
-        logger.warning("%s: generated fake data, not your images", root)
-    found = {part: _Part.read(root, part) for part in ("train", "val", "test") if part != "val" or (root / part).is_dir()}
+    warn_of_fake(root, "your images")
+    found = {part: _part(root, part) for part in ("train", "val", "test") if part != "val" or (root / part).is_dir()}
     classes = tuple(sorted(set().union(*(part.by_class for part in found.values()))))
+    if not found["train"].classes & found["test"].classes:
+        raise UserError(f"{root / 'train'} and {root / 'test'} have no class in common. {FEW_SHOT}")
     for name in classes:
         if not found["train"].by_class.get(name):
             raise UserError(f"class {name!r} has no image in {root / 'train'}.\n{_layout(root)}")
@@ -49,9 +50,9 @@ def load_folder(root: str | Path, *, image_size: int = 224, with_val: bool = Fal
         logger.warning("%s: ignored %d files that are not images in class folders, such as %s", root, len(others), others[0])
     return LongTailData(
         name="folder",
-        train=found["train"].images(root, classes),
-        val=found["val"].images(root, classes) if with_val and "val" in found else None,
-        test=found["test"].images(root, classes),
+        train=_images(found["train"], root, classes),
+        val=_images(found["val"], root, classes) if with_val and "val" in found else None,
+        test=_images(found["test"], root, classes),
         image_size=image_size,
         mean=IMAGENET_MEAN,
         std=IMAGENET_STD,
@@ -66,29 +67,39 @@ def _layout(root: Path) -> str:
 
 
 @dataclass
-class _Part:
-    """The images of `train`, `val` or `test`: paths below the root for each class folder, and files that are something else."""
+class ClassFolders:
+    """The images below the class folders of one folder, by path relative to a root.
+
+    Args:
+        by_class: sorted paths for each class folder.
+        others: files that are no images, or in no class folder.
+    """
 
     by_class: dict[str, list[str]] = field(default_factory=dict)
     others: list[str] = field(default_factory=list)
 
     @classmethod
-    def read(cls, root: Path, name: str) -> _Part:
-        if not (root / name).is_dir():
-            instead = f" To be judged on {root / 'val'}, name it test." if name == "test" and (root / "val").is_dir() else ""
-            raise UserError(f"there is no folder {root / name}.{instead}\n{_layout(root)}")
-        part = cls()
+    def read(cls, root: Path, name: str = "") -> ClassFolders:
+        """The class folders in the folder `name` below the root, or in the root.
+
+        Raises:
+            UserError: a folder cannot be listed.
+        """
+        found = cls()
         try:
             for entry in _visible(root / name):
                 if entry.is_dir():
-                    part.by_class[entry.name] = list(part._images_below(root, PurePosixPath(name, entry.name), ()))
+                    found.by_class[entry.name] = list(found._images_below(root, PurePosixPath(name, entry.name), ()))
                 else:
-                    part.others.append(f"{name}/{entry.name}")
+                    found.others.append(str(PurePosixPath(name, entry.name)))
         except OSError as error:
             raise UserError(f"cannot list {error.filename}: {error.strerror}") from error
-        if not any(part.by_class.values()):
-            raise UserError(f"there is no image in the class folders of {root / name}.\n{_layout(root)}")
-        return part
+        return found
+
+    @property
+    def classes(self) -> frozenset[str]:
+        """The classes that have an image."""
+        return frozenset(name for name, paths in self.by_class.items() if paths)
 
     def _images_below(self, root: Path, folder: PurePosixPath, above: tuple[str, ...]) -> Iterator[str]:
         real = os.path.realpath(root / folder)
@@ -103,10 +114,22 @@ class _Part:
             else:
                 self.others.append(str(path))
 
-    def images(self, root: Path, classes: tuple[str, ...]) -> ImageData:
-        counts = [len(self.by_class.get(name, ())) for name in classes]
-        paths = tuple(path for name in classes for path in self.by_class.get(name, ()))
-        return ImageData(FileImages(root, paths, upright=True), np.repeat(np.arange(len(classes)), counts), classes)
+
+def _part(root: Path, name: str) -> ClassFolders:
+    """The images of `train`, `val` or `test`."""
+    if not (root / name).is_dir():
+        instead = f" To be judged on {root / 'val'}, name it test." if name == "test" and (root / "val").is_dir() else ""
+        raise UserError(f"there is no folder {root / name}.{instead}\n{_layout(root)}")
+    part = ClassFolders.read(root, name)
+    if not part.classes:
+        raise UserError(f"there is no image in the class folders of {root / name}.\n{_layout(root)}")
+    return part
+
+
+def _images(part: ClassFolders, root: Path, classes: tuple[str, ...]) -> ImageData:
+    counts = [len(part.by_class.get(name, ())) for name in classes]
+    paths = tuple(path for name in classes for path in part.by_class.get(name, ()))
+    return ImageData(FileImages(root, paths, upright=True), np.repeat(np.arange(len(classes)), counts), classes)
 
 
 def _visible(folder: Path) -> list[os.DirEntry[str]]:

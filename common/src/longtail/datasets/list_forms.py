@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,11 @@ from typing import Any
 import numpy as np
 
 from longtail.datasets.base import Indices
+from longtail.datasets.mini_imagenet import FEW_SHOT
 from longtail.errors import UserError
+
+UNKNOWN_CLASSES = 1_000_000_000
+"""The number of classes to read a list with whose labels are limited by nothing else."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +77,7 @@ class ListForm:
 
         Args:
             path: the file.
-            num_classes: labels lie in [0, num_classes).
+            num_classes: labels lie in [0, num_classes), at most `UNKNOWN_CLASSES`.
 
         Raises:
             UserError: the file cannot be read or is empty, or names the file and the place where an image is malformed, has a
@@ -126,17 +131,50 @@ def _lines(text: str) -> Entries:
 
 def _rows(text: str) -> Entries:
     """A path is made of the first three columns, whatever follows them; the label is the second. Blank lines are skipped."""
-    numbers, entries = [], []
+    return _from_columns(
+        (number, line, ["/".join(row[:3]), row[1]] if len(row) >= 3 and all(row[:3]) else [])
+        for number, line, row in _columns(text)
+    )
+
+
+def _table(text: str) -> Entries:
+    """A header, then rows whose first two columns are path and label. Blank lines are skipped.
+
+    In published tables paths begin with `data/`, a folder that is not there: they begin at the root.
+    """
+    (_, first, header), *rows = _columns(text) or [(1, "", [])]
+    if len(header) > 1 and header[1].strip().isdecimal():
+        raise ValueError(f"its first line is an image, {first.strip()!r}; a header such as `img,label` must come before it")
+    if header and not rows:
+        raise ValueError("it has a header, but names no image")
+    if rows and len(rows[0][2]) > 1 and re.fullmatch(r"n\d{8}", rows[0][2][1].strip()):
+        raise ValueError(f"its labels are WordNet ids, such as {rows[0][2][1].strip()}, not numbers. {FEW_SHOT}")
+    return _from_columns(
+        (number, line, [path, label] if (path := row[0].removeprefix("data/")) and (label := "".join(row[1:2]).strip()) else [])
+        for number, line, row in rows
+    )
+
+
+def _columns(text: str) -> list[tuple[int, str, list[str]]]:
+    """Number, text and columns of each line that is not blank."""
+    rows = []
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
         try:
             # One by one: a quotation mark that nothing closes would otherwise take in all lines below it.
-            row = next(csv.reader([line], strict=True))
+            rows.append((number, line, next(csv.reader([line], strict=True))))
         except csv.Error as error:
             raise ValueError(f"line {number}: {error}") from error
+    return rows
+
+
+def _from_columns(rows: Iterable[tuple[int, str, list[str]]]) -> Entries:
+    """The entries of (number of the line, its text, path and label or nothing)."""
+    numbers, entries = [], []
+    for number, line, entry in rows:
         numbers.append(number)
-        entries.append(["/".join(row[:3]), row[1]] if len(row) >= 3 and all(row[:3]) else [line])
+        entries.append(entry or [line])
     return numbers, entries
 
 
@@ -168,5 +206,6 @@ def _file_name_or_images(content: dict[str, Any]) -> tuple[Any] | dict[str, Any]
 
 
 LINES = ListForm("one line `path label`", "line {}", "the line is blank", _lines)
+TABLE = ListForm("one line `path,label`", "line {}", "the line is blank", _table)
 ROWS = ListForm("one line `split_folder,class_index,file_name`", "line {}", "the line is blank", _rows)
 IMAGES = ListForm("one `file_name` FOLDER/LABEL/NAME", "images[{}]", "it has no `file_name`", _images)

@@ -61,7 +61,7 @@ def load_list_data(
     source = _Source(known, root, folder, fake, expected)
     wanted = [part for part in known.files if part != "val" or with_val]
     parts = {part: source.read(part, part in check_files) for part in wanted}
-    names = _class_names(*parts["train"], source.num_classes)
+    names = names_of_classes(*parts["train"], source.num_classes)
     data = {part: ImageData(images, labels, names) for part, (images, labels) in parts.items()}
     return LongTailData(
         name=name,
@@ -138,7 +138,7 @@ class _Source:
         self._check_counts(part, path, np.bincount(listed.labels, minlength=self.num_classes))
         images = FileImages(self.root, listed.paths, flat=self._flat(listed.paths))
         if check_files:
-            self._check_files(path, listed.places, images.files)
+            demand_files(path, listed.places, self.root, images.files, self.expected)
         return images, listed.labels
 
     def _flat(self, paths: Sequence[str]) -> str:
@@ -186,14 +186,27 @@ class _Source:
 
         return Extent.of(long_tailed_sizes(self.fake))
 
-    def _check_files(self, path: Path, places: Places, files: Sequence[str]) -> None:
-        missing = missing_files(self.root, files)
-        if missing:
-            first = next(image for image, file in enumerate(files) if file in missing)
-            raise UserError(
-                f"{path}, {places[first]}: there is no {self.root / files[first]}; "
-                f"{len(missing)} of the {len(set(files))} images in this list are missing.\n{self.expected}"
-            )
+
+def demand_files(path: Path, places: Places, root: Path, files: Sequence[str], expected: str) -> None:
+    """Look whether every image of a list exists.
+
+    Args:
+        path: the list.
+        places: of its images.
+        root: folder of the images.
+        files: where the images lie below it.
+        expected: what is told beside, where something is missing.
+
+    Raises:
+        UserError: an image is missing, or a folder may not be listed.
+    """
+    missing = missing_files(root, files)
+    if missing:
+        first = next(image for image, file in enumerate(files) if file in missing)
+        raise UserError(
+            f"{path}, {places[first]}: there is no {root / files[first]}; "
+            f"{len(missing)} of the {len(set(files))} images in this list are missing.\n{expected}"
+        )
 
 
 def missing_files(root: Path, paths: Sequence[str]) -> set[str]:
@@ -222,8 +235,13 @@ def _names_in(folder: Path) -> list[str]:
         raise UserError(f"cannot list {folder}: {error.strerror}") from error
 
 
-def _class_names(images: FileImages, labels: Indices, num_classes: int) -> tuple[str, ...]:
-    """The folder of each class's first image (a WordNet id, a scene, a category id), or numbers where classes share folders."""
+def names_of_classes(images: FileImages, labels: Indices, num_classes: int) -> tuple[str, ...]:
+    """The folder of each class's first image (a WordNet id, a scene, a category id), or numbers where classes share folders.
+
+    Args:
+        images, labels: of the training set; every class has an image.
+        num_classes: number of classes.
+    """
     first = dict(zip(reversed(labels.tolist()), reversed(images.paths), strict=True))
     folders = [first[label].rpartition("/")[0].rpartition("/")[2] for label in range(num_classes)]
     if "" in folders or len(set(folders)) < num_classes:

@@ -3,7 +3,16 @@
 from longtail.loading.base import Batch, Loader, RandomAccessLoader
 from longtail.loading.factory import create_loader
 from longtail.loading.framing import CentreCrop, Framed
-from longtail.loading.orders import ClassAware, ClassWeighted, FreshBatches, Order, Sequential, Shuffled
+from longtail.loading.orders import (
+    ClassAware,
+    ClassWeighted,
+    EffectiveNumber,
+    FreshBatches,
+    FromEpoch,
+    Order,
+    Sequential,
+    Shuffled,
+)
 from longtail.loading.paired import Paired
 from longtail.loading.presets import cifar_standard, cifar_strong
 
@@ -12,8 +21,10 @@ __all__ = [
     "CentreCrop",
     "ClassAware",
     "ClassWeighted",
+    "EffectiveNumber",
     "Framed",
     "FreshBatches",
+    "FromEpoch",
     "Loader",
     "Order",
     "Paired",

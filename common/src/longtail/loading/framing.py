@@ -60,10 +60,13 @@ class CentreCrop:
     Args:
         size: side of the square in pixels.
         resize: the shorter side before the cut, at least `size`; None is the usual 256 for a `size` of 224, in proportion.
+        keep_aspect: False brings both sides to `resize`, so that all of the picture is near the centre, distorted if it is no
+            square.
     """
 
-    def __init__(self, size: int, resize: int | None = None) -> None:
+    def __init__(self, size: int, resize: int | None = None, *, keep_aspect: bool = True) -> None:
         self.size = size
+        self.keep_aspect = keep_aspect
         self.resize = round(size * 256 / 224) if resize is None else resize
         if not 1 <= size <= self.resize:
             raise ValueError(f"cannot cut {size} x {size} pixels out of pictures whose shorter side is {self.resize}")
@@ -74,8 +77,10 @@ class CentreCrop:
 
     def frame(self, picture: Tensor, _draws: Draws) -> Tensor:
         """The square."""
-        shorter = min(picture.shape[0], picture.shape[1])
-        height, width = (int(self.resize * side / shorter) for side in picture.shape[:2])
+        height = width = self.resize
+        if self.keep_aspect:
+            shorter = min(picture.shape[0], picture.shape[1])
+            height, width = (int(self.resize * side / shorter) for side in picture.shape[:2])
         # where an odd number of lines is left over, torchvision rounds the half to even
         top, left = (round((side - self.size) / 2) for side in (height, width))
         return resized(picture, height, width)[top : top + self.size, left : left + self.size].contiguous()

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from longtail.datasets.base import Indices
-from longtail.losses import inverse_frequency_weights
+from longtail.losses import effective_number_weights, inverse_frequency_weights
 from longtail.randomness import Randomness
 
 if TYPE_CHECKING:
     import torch
+
+    from longtail.losses.weighting import Weights
 
 
 class Order(Protocol):
@@ -100,8 +102,40 @@ class FreshBatches:
         return np.concatenate(choices).astype(np.int64) if choices else np.empty(0, dtype=np.int64)
 
 
-class ClassWeighted:
-    """As many draws with replacement as there are samples, each sample weighted by its class (the foreground order of CMO).
+class DrawnByWeight:
+    """As many draws with replacement as there are samples, each sample weighted by its class.
+
+    Args:
+        labels: int64, shape (N,).
+        class_weights: weight of each sample of a class, float64, shape (C,), all > 0; only their ratios count.
+        randomness: the run's source of randomness.
+        stream: the name under which the samples are drawn.
+    """
+
+    def __init__(self, labels: Indices, class_weights: Weights, randomness: Randomness, stream: str) -> None:
+        self.class_weights = class_weights
+        self._sample_weights = class_weights[labels]
+        self._randomness = randomness
+        self._stream = stream
+
+    def __len__(self) -> int:
+        return len(self._sample_weights)
+
+    def __call__(self, epoch: int) -> Indices:
+        """The draws of one epoch."""
+        return self.draw(self._randomness.torch_generator(self._stream, epoch))
+
+    def draw(self, generator: torch.Generator) -> Indices:
+        """The draws that follow from the state of `generator`, as torch's weighted sampler makes them."""
+        import torch
+
+        weights = torch.from_numpy(self._sample_weights)
+        drawn: Indices = torch.multinomial(weights, len(weights), replacement=True, generator=generator).numpy()
+        return drawn
+
+
+class ClassWeighted(DrawnByWeight):
+    """Draws with replacement by a power of the inverse class frequency (the foreground order of CMO).
 
     Args:
         labels: int64, shape (N,).
@@ -121,25 +155,59 @@ class ClassWeighted:
     def __init__(
         self, labels: Indices, class_counts: Indices, alpha: float, randomness: Randomness, stream: str = "order-class-weighted"
     ) -> None:
-        self.class_weights = inverse_frequency_weights(class_counts, alpha)
-        self._sample_weights = self.class_weights[labels]
-        self._randomness = randomness
-        self._stream = stream
+        super().__init__(labels, inverse_frequency_weights(class_counts, alpha), randomness, stream)
+
+
+class EffectiveNumber(DrawnByWeight):
+    """Draws with replacement by the inverse effective number of samples, (1 - beta) / (1 - beta^n_c): nearly class-balanced.
+
+    Args:
+        labels: int64, shape (N,).
+        class_counts: images per class, int64, shape (C,).
+        beta: in [0, 1); towards 1 the classes are balanced, 0 weights all samples alike.
+        randomness: the run's source of randomness.
+        stream: the name under which the samples are drawn.
+
+    Raises:
+        UserError: a class without images, or beta outside [0, 1).
+
+    Source: the weights of Cui et al., Class-Balanced Loss, CVPR 2019; as the resampling of Cao et al., LDAM, NeurIPS 2019.
+    """
+
+    def __init__(
+        self,
+        labels: Indices,
+        class_counts: Indices,
+        randomness: Randomness,
+        *,
+        beta: float = 0.9999,
+        stream: str = "order-effective-number",
+    ) -> None:
+        super().__init__(labels, effective_number_weights(class_counts, beta), randomness, stream)
+
+
+class FromEpoch:
+    """One order until an epoch, another from that epoch on.
+
+    Args:
+        first: the order of the epochs before `epoch`.
+        then: the order of the others; as many samples an epoch as `first`.
+        epoch: the first epoch of `then`, 0-based.
+    """
+
+    def __init__(self, first: Order, then: Order, epoch: int) -> None:
+        if len(first) != len(then):
+            raise ValueError(f"an epoch has the same length before and after the change, got {len(first)} and {len(then)}")
+        self._first = first
+        self._then = then
+        self._epoch = epoch
 
     def __len__(self) -> int:
-        return len(self._sample_weights)
+        return len(self._first)
 
     def __call__(self, epoch: int) -> Indices:
-        """The draws of one epoch."""
-        return self.draw(self._randomness.torch_generator(self._stream, epoch))
-
-    def draw(self, generator: torch.Generator) -> Indices:
-        """The draws that follow from the state of `generator`, as torch's weighted sampler makes them."""
-        import torch
-
-        weights = torch.from_numpy(self._sample_weights)
-        drawn: Indices = torch.multinomial(weights, len(weights), replacement=True, generator=generator).numpy()
-        return drawn
+        """The samples of whichever order this epoch has."""
+        return self._then(epoch) if epoch >= self._epoch else self._first(epoch)
 
 
 class ClassAware:

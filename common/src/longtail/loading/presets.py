@@ -10,7 +10,7 @@ from longtail.loading.augment import Augmentation, Compose, RandomApply, RandomC
 from longtail.loading.autoaugment import AutoAugment
 from longtail.loading.blur import GaussianBlur
 from longtail.loading.colour import ColorJitter, Grayscale
-from longtail.loading.framing import Framed
+from longtail.loading.framing import CentreCrop, Framed
 from longtail.loading.geometry import Cutout, HorizontalFlip, RandomCrop, RandomResizedCrop
 from longtail.loading.randaugment import RandAugment
 
@@ -92,6 +92,18 @@ def imagenet_standard(size: int = 224, jitter: float = 0.0) -> Framed:
     return Framed(RandomResizedCrop(size), Compose(HorizontalFlip(), *_jitter(jitter)))
 
 
+def padded_files(size: int = 32, jitter: float = 0.0) -> Framed:
+    """`cifar_standard` for images in files, whose central square is first brought to the size.
+
+    Images that have the size already, such as CIFAR's in PNG files, get exactly what they would get in memory.
+
+    Args:
+        size: side of the squares in pixels.
+        jitter: of brightness, contrast and saturation, see `ColorJitter`.
+    """
+    return Framed(CentreCrop(size, size), cifar_standard(size, size // 8, jitter))
+
+
 def imagenet_policy(size: int = 224) -> Framed:
     """Random resized crop, horizontal flip, colour jitter and RandAugment.
 
@@ -134,40 +146,47 @@ def _distortions() -> Augmentation:
     return Compose(*_jitter(0.4), Grayscale(0.2), RandomApply(GaussianBlur((0.1, 2.0)), 0.5), HorizontalFlip())
 
 
-AUGMENTATIONS = ("standard", "reflect", "strong", "policy", "distortions", "none")
+AUGMENTATIONS = ("standard", "padded", "reflect", "strong", "policy", "distortions", "none")
 AUGMENTATIONS_IN_WORDS = (
-    "augmentation: crop and flip (standard); the same with mirrored margins, for images in memory (reflect); crop, flip and "
-    "AutoAugment, or RandAugment for images in files (policy); crop, flip and distorted colours (distortions); one of the last "
-    "two for each image (strong); none"
+    "augmentation: crop and flip (standard); the crop that CIFAR has, of the image in a black margin, for images in files too "
+    "(padded); mirrored margins, for images in memory (reflect); crop, flip and AutoAugment, or RandAugment for images in "
+    "files (policy); crop, flip and distorted colours (distortions); one of the last two for each image (strong); none"
 )
 """What a help text says of them."""
 
-_CROP_AND_FLIP = {"standard": cifar_standard, "reflect": cifar_reflect}
-_IN_FILES: dict[str, Callable[[int], Framed]] = {
-    "strong": imagenet_strong,
-    "policy": imagenet_policy,
-    "distortions": imagenet_distortions,
-}
 # an eighth of the side is the padding of 4 pixels that is usual for 32
-_IN_MEMORY: dict[str, Callable[[int], Augmentation]] = {
-    "strong": lambda size: cifar_strong(size, size // 8),
-    "policy": lambda size: cifar_policy(size, size // 8),
-    "distortions": cifar_distortions,
+_IN_FILES: dict[str, Callable[[int, float], Framed]] = {
+    "standard": imagenet_standard,
+    "padded": padded_files,
+    "reflect": imagenet_standard,
+    "strong": lambda size, _: imagenet_strong(size),
+    "policy": lambda size, _: imagenet_policy(size),
+    "distortions": lambda size, _: imagenet_distortions(size),
+}
+_IN_MEMORY: dict[str, Callable[[int, float], Augmentation]] = {
+    "standard": lambda size, jitter: cifar_standard(size, size // 8, jitter),
+    "padded": lambda size, jitter: cifar_standard(size, size // 8, jitter),
+    "reflect": lambda size, jitter: cifar_reflect(size, size // 8, jitter),
+    "strong": lambda size, _: cifar_strong(size, size // 8),
+    "policy": lambda size, _: cifar_policy(size, size // 8),
+    "distortions": lambda size, _: cifar_distortions(size),
 }
 
 
 def create_augmentation(name: str, data: LongTailData, *, jitter: float = 0.0) -> Augmentation | Framed | None:
     """The training augmentation of this name for the images of a data set.
 
-    `standard` is crop and flip. `reflect` is the same with mirrored instead of black margins; for images in files, whose crops
-    have no margins, it is `standard`. `policy` is an automatic policy (AutoAugment in memory, RandAugment in files),
-    `distortions` are those of SimCLR, and `strong` mixes the two. Images in files get `imagenet_<name>`, images in memory
-    `cifar_<name>`, where a crop's padding is an eighth of the side.
+    `standard` is crop and flip. `padded` is what `standard` is in memory, crop of the padded image and flip, for files too.
+    `reflect` has mirrored instead of black margins; for images in files, whose crops have no margins, it is `standard`.
+    `policy` is an automatic policy (AutoAugment in memory, RandAugment in files), `distortions` are those of SimCLR, and
+    `strong` mixes the two. Images in files get `imagenet_<name>` or `padded_files`, images in memory `cifar_<name>`, where a
+    crop's padding is an eighth of the side.
 
     Args:
         name: one of `AUGMENTATIONS`; `none` is None.
         data: the data set; its training images decide.
-        jitter: of brightness, contrast and saturation, for `standard` and `reflect`; the others have their own or none.
+        jitter: of brightness, contrast and saturation, for `standard`, `padded` and `reflect`; the others have their own or
+            none.
 
     Raises:
         UserError: no augmentation has this name.
@@ -176,7 +195,5 @@ def create_augmentation(name: str, data: LongTailData, *, jitter: float = 0.0) -
         raise UserError(f"no augmentation is called {name!r}; choose one of {', '.join(AUGMENTATIONS)}")
     if name == "none":
         return None
-    size = data.image_size
-    if isinstance(data.train.images, FileImages):
-        return imagenet_standard(size, jitter) if name in _CROP_AND_FLIP else _IN_FILES[name](size)
-    return _CROP_AND_FLIP[name](size, size // 8, jitter) if name in _CROP_AND_FLIP else _IN_MEMORY[name](size)
+    kind = _IN_FILES if isinstance(data.train.images, FileImages) else _IN_MEMORY
+    return kind[name](data.image_size, jitter)

@@ -9,7 +9,7 @@ from torch import nn
 from longtail.backbones import Backbone, CifarResNet, StagedBackbone
 from longtail.datasets.base import Indices, LongTailData
 from longtail.errors import UserError
-from longtail.loading.orders import EffectiveNumberWeighted, FromEpoch, Order, Shuffled
+from longtail.loading.orders import EffectiveNumber, FromEpoch, Order, Shuffled
 from longtail.loading.presets import AUGMENTATIONS, AUGMENTATIONS_IN_WORDS, create_augmentation
 from longtail.losses import (
     LDAM,
@@ -234,7 +234,7 @@ def _order(data: LongTailData, options: RSGStudyOptions, setting: Setting) -> Or
     shuffled = Shuffled(len(labels), setting.randomness)
     if options.resample_epoch >= options.epochs:
         return shuffled
-    alike = EffectiveNumberWeighted(labels, data.class_counts, RESAMPLING_BETA, setting.randomness)
+    alike = EffectiveNumber(labels, data.class_counts, setting.randomness, beta=RESAMPLING_BETA)
     return FromEpoch(shuffled, alike, options.resample_epoch)
 
 

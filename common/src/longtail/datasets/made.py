@@ -1,0 +1,67 @@
+"""The mark of a data set that was made of another one: how, and whether of generated pictures."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from longtail.datasets.fake_size import generated
+from longtail.errors import UserError
+
+MARKER = "longtail-made.json"
+"""File that marks a folder as made of another data set."""
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Made:
+    """What the marker says.
+
+    Args:
+        settings: all that decides what the files hold.
+        parts: what each part holds, in words.
+        fake: the images were generated.
+    """
+
+    settings: Mapping[str, Any]
+    parts: Mapping[str, str]
+    fake: bool
+
+    def mark(self, folder: Path) -> None:
+        """Write the marker into this folder."""
+        told = {"note": "Made by longtail of another data set.", "settings": self.settings}
+        text = json.dumps({**told, "parts": self.parts, "fake": self.fake}, indent=2)
+        (folder / MARKER).write_text(text + "\n", encoding="utf-8")
+
+
+def made(folder: Path) -> Made | None:
+    """What the marker in this folder says, or None where there is no marker.
+
+    Raises:
+        UserError: the marker is damaged.
+    """
+    marker = folder / MARKER
+    if not marker.is_file():
+        return None
+    try:
+        told = json.loads(marker.read_text(encoding="utf-8"))
+        parts = {str(part): str(words) for part, words in dict(told["parts"]).items()}
+        return Made(dict(told["settings"]), parts, bool(told["fake"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{marker} is damaged; delete it with what was made beside it, and make the data set again") from error
+
+
+def warn_of_fake(folder: Path, instead_of: str) -> None:
+    """Say in the log if the images in this folder were generated, here or before they were brought here.
+
+    Raises:
+        UserError: a marker is damaged.
+    """
+    from_elsewhere = made(folder)
+    if generated(folder) is not None or (from_elsewhere is not None and from_elsewhere.fake):
+        logger.warning("%s: generated fake data, not %s", folder, instead_of)
