@@ -97,9 +97,9 @@ def _found(known: Published, folders: Sequence[Path], expected: str) -> tuple[Pu
         for files in (known.files, *known.other_files):
             if (folder / files["train"]).is_file():
                 return replace(known, files=files), folder
-    looked = ", ".join(f"{folder}{os.sep}" for folder in folders)
-    not_there = "is not in" if len(folders) == 1 else "is in none of"
-    raise UserError(f"{known.title}: {known.files['train']} {not_there} {looked}.\n{expected}")
+    looked = list(dict.fromkeys(f"{folder}{os.sep}" for folder in folders))
+    not_there = "is not in" if len(looked) == 1 else "is in none of"
+    raise UserError(f"{known.title}: {known.files['train']} {not_there} {', '.join(looked)}.\n{expected}")
 
 
 def _expected(name: str, known: Published, root: Path, folder: Path) -> str:

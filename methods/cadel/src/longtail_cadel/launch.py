@@ -6,7 +6,10 @@ any launcher each rank finds its place in RANK, LOCAL_RANK and WORLD_SIZE, and `
 
 from __future__ import annotations
 
+import logging
 import os
+import signal
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -48,20 +51,30 @@ def main(argv: Sequence[str] | None = None) -> int:
         # a machine's full name, the default, is not resolved everywhere
         args.local_addr = args.local_addr or "localhost"
     start: Any = run  # it has no types
+    silenced = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)  # torch's own words about a failure say less than the rank itself
     try:
         start(args)
     except ChildFailedError as error:
-        # the rank has told why itself
-        code: int = error.get_first_failure()[1].exitcode
-        return code if code > 0 else 128 - code
+        rank, failure = error.get_first_failure()
+        if failure.exitcode < 0:
+            print(f"rank {rank} was killed by {signal.Signals(-failure.exitcode).name}", file=sys.stderr)
+        return failure.exitcode if failure.exitcode > 0 else 128 - failure.exitcode
     except SignalException as stop:
         return 128 + int(stop.sigval)
+    finally:
+        logging.disable(silenced)
     return 0
 
 
 def has_launcher() -> bool:
     """Whether `torchrun` or its like has started this process, and not a command of ours with several GPUs."""
     return "RANK" in os.environ and not is_launched()
+
+
+def speaks_late() -> bool:
+    """Whether a launcher's first rank may be about to say the same mistake, after which the launcher ends this rank."""
+    return has_launcher() and os.environ["RANK"] != "0"
 
 
 def adopt_local_rank(local_rank: int) -> None:

@@ -139,10 +139,7 @@ class PaperLog(Listener):
             self.say(result_block("test", best))
             write_class_accuracies(self._run.log_dir, best["per_class_accuracy"])
         for name, result in results.get("final", {}).items():
-            self.say(f"{name}: {_percents(result)}")
-        if "reading" in results:
-            reading = results["reading"]
-            self.say(f"stage two, {reading['name']} (chosen on {reading['chosen_on']}): {_percents(reading)}")
+            self.say(f"{_percents(result)} \t {name.replace('_', ' ')}")
         self.say("ALL COMPLETED.")
 
     def say(self, lines: str) -> None:
@@ -153,7 +150,7 @@ class PaperLog(Listener):
 
 def result_block(phase: str, result: Mapping[str, Any]) -> str:
     """`evaluation_lines` of a summary as a dictionary."""
-    return evaluation_lines(phase, Summary(**{**{key: result[key] for key in Summary.__dataclass_fields__}}))
+    return evaluation_lines(phase, Summary(**{key: result[key] for key in Summary.__dataclass_fields__}))
 
 
 def _percents(result: Mapping[str, Any]) -> str:

@@ -84,8 +84,11 @@ class _Judge:
 
     def _shown(self, part: ImageData) -> Loader:
         from longtail_cadel.building import shown
+        from longtail_cadel.watching import watched
 
-        return shown(self.config, self.data, part, self.setting, self.batch_size)
+        loader = shown(self.config, self.data, part, self.setting, self.batch_size)
+        phase = "test" if part is self.data.test else "val"
+        return watched(loader, phase, self.setting, every=self.config.training_opt.display_step)
 
 
 def _search(judge: _Judge, lines: Lines, taus: tuple[float, ...]) -> dict[str, Any]:
@@ -93,7 +96,7 @@ def _search(judge: _Judge, lines: Lines, taus: tuple[float, ...]) -> dict[str, A
     data, reading = judge.data, judge.recipe.reading
     deciding, is_test = (data.test, True) if data.val is None else (data.val, False)
     if is_test:
-        lines.say(f"{data.name} has no validation list of its own: the correction is chosen on the list that is reported")
+        lines.say("the correction is chosen on the very images whose accuracy is reported: there are no others to choose on")
     tau, score, summaries = judge.search(deciding, taus)
     for tried, summary in summaries.items():
         lines.say(f"tao= {tried:g}")
