@@ -4,13 +4,13 @@ import csv
 import json
 import pickle
 import re
-from pathlib import Path
 
 import pytest
 import torch
 from cadel_workplace import make_workplace, put_data
 
 from longtail.testing import flattened, run_here
+from longtail_cadel import training
 from longtail_cadel.config import load_config
 
 QUICK = "--device cpu --batch_size 4 --num_workers 0 --max-epochs 1 --max-steps 1 --no_pretrained"
@@ -91,7 +91,7 @@ def test_the_readmes_command_in_a_shell(data, in_terminal):
     done = in_terminal(VIT, QUICK.replace("--no_pretrained", "--allow_missing_pretrain"))
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert lines[0] == "began with random weights, as ./pretrain/ImageNet_1K_Res_224.pth is not there"
+    assert lines[0] == "./pretrain/ImageNet_1K_Res_224.pth is not there: began with random weights"
     assert re.fullmatch(
         r"Places_LT: \d+ training images of 4 classes, in batches of 4; everything goes to \./" + PLACES, lines[1]
     )
@@ -392,6 +392,13 @@ def test_missing_pretrained_networks_for_places(data, run):
     assert "--no_pretrained" in done.stderr
 
 
+@pytest.mark.usefixtures("small_networks")
+def test_random_weights_that_stay_random(data, run):
+    data("places-lt")
+    done = run("python main_CNN_Places365.py", QUICK)
+    assert done.stdout.startswith("began with random weights, and will keep those of feat_model, whose lr is 0\n")
+
+
 def test_missing_data(workplace, run):
     done = run(VIT, QUICK)
     refused(done, r"Places-LT: Places_LT_train\.txt is in none of data/Places_LT/", lines=4)
@@ -426,12 +433,13 @@ def test_another_number_of_classes_than_the_list_has(data, run):
     refused(run(VIT, QUICK), r"training_opt\.num_classes is 5, but Places_LT in \./data/Places_LT/ has 4 classes")
 
 
-def test_a_mistake_under_a_launcher(workplace, in_terminal):
-    program(workplace)
-    done = in_terminal("torch.distributed.launch --nproc_per_node=2 main_ViT.py", QUICK)
-    assert done.returncode == 2
-    told = done.stderr.split("main_ViT.py: error: ")
-    assert len(told) == 2
-    assert told[1].startswith("Places-LT: Places_LT_train.txt is in none of data/Places_LT/")
-    assert len(told[1].splitlines()) == 3
-    assert not (Path(workplace) / "logs").exists()
+@pytest.mark.parametrize(("rank", "waits"), [("0", []), ("1", [2.0])])
+def test_under_a_launcher_the_first_rank_tells_a_mistake_first(rank, waits, workplace, run, monkeypatch):
+    """By the time that the others would tell it too, the launcher has ended them."""
+    waited = []
+    monkeypatch.setattr(training.time, "sleep", waited.append)
+    for name, value in (("RANK", rank), ("LOCAL_RANK", rank), ("WORLD_SIZE", "2")):
+        monkeypatch.setenv(name, value)
+    refused(run(f"{VIT} --local-rank={rank}", QUICK), "is in none of data/Places_LT/")
+    assert waited == waits
+    assert not (workplace / "logs").exists()

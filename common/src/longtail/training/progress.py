@@ -46,6 +46,10 @@ class ProgressBar(Listener):
         done = clock.epoch + (report.step + 1) / report.steps
         self._bar.update(self._task, completed=round(done, 2), text=f"loss {report.loss.mean:.3f}{self._text}")
 
+    def evaluation_batch(self, report: BatchReport) -> None:
+        """Show how far the evaluation has come."""
+        self._bar.update(self._task, text=f"evaluating {report.step + 1}/{report.steps}{self._text}")
+
     def epoch_ended(self, report: EpochReport) -> None:
         """Move the bar and show the accuracy."""
         self._text = _accuracy(report) or self._text

@@ -90,13 +90,15 @@ def begin(network: Cascade, config: Config, *, seed: int, pretrained: bool, may_
         load_model(network, path, layout)
         return f"began with the networks of {path}"
     named = config.vit.checkpoint if config.layout == "vit" else config.pretrain_dir if config.layout == "places" else None
+    still = ", ".join(name for name, each in config.sgd.items() if not each.lr)
+    random = f"began with random weights{f', and will keep those of {still}, whose lr is 0' if still else ''}"
     if named is None or not pretrained:
-        return "began with random weights"
+        return random
     try:
         return _begin_with(network, named, config, seed)
     except UserError as error:
         if may_be_missing and not Path(named).is_file():
-            return f"began with random weights, as {named} is not there"
+            return f"{named} is not there: {random}"
         raise error
 
 

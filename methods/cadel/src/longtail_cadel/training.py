@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import logging
+import os
 import sys
 import time
 from collections.abc import Mapping
@@ -37,6 +39,8 @@ _PATIENCE = 2.0
 
 
 def _main(script: Script, argv: list[str]) -> int | None:
+    if os.environ.get("RANK", "0") != "0":
+        logging.getLogger("longtail_cadel").setLevel(logging.ERROR)  # as `run_command` has it for the core
     try:
         return main(script, argv)
     except UserError:
