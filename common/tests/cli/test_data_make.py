@@ -31,10 +31,36 @@ def test_class_folders_and_mini_imagenet(longtail, tmp_path):
     assert (tmp_path / "listed/train.csv").read_bytes() == (tmp_path / "mini/train.csv").read_bytes()
 
 
+def test_lists_and_class_counts(longtail, tmp_path):
+    write_fake("mini-imagenet", tmp_path / "tree", num_classes=3, largest_class=4, test_per_class=1)
+    for words in ("--out tree", "--out data/Mine --prefix Mine"):
+        ended = longtail("data", "make", "lists", "--source", "tree", *words.split())
+        assert (ended.code, ended.err) == (0, "")
+        assert "val    3 images of 3 classes, 1 a class" in ended.out
+        assert "their paths begin at tree" in ended.out
+    assert (tmp_path / "data/Mine/Mine_train.txt").read_bytes() == (tmp_path / "tree/train.txt").read_bytes()
+    ended = longtail("data", "make", "num-shots", "--source", "data/Mine/Mine_train.txt", "--out", "counts")
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out.endswith("num_shots.npz and num_shots.txt are in counts\n")
+    assert (tmp_path / "counts/num_shots.txt").read_bytes() == (tmp_path / "tree/num_shots.txt").read_bytes()
+
+
+def test_lists_of_inaturalist(longtail, tmp_path):
+    write_fake("inat18-json", tmp_path / "inat", num_classes=3, largest_class=4)
+    ended = longtail("data", "make", "inat18-lists", "--source", "inat", "--out", "data/iNaturalist18")
+    assert (ended.code, ended.err) == (0, "")
+    assert "their paths begin at the folder of train_val2018/" in ended.out
+    assert (tmp_path / "data/iNaturalist18/iNaturalist18_val.txt").is_file()
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         ("", "required: WHAT"),
+        ("lists --source x --out y --folders", "unrecognized arguments: --folders"),
+        ("lists --source x --out y", "train.\nExpected: class folders in"),
+        ("num-shots --source x --out y", "there is no training list in"),
+        ("inat18-lists --source x --out y", "train2018.json"),
         ("svhn-lt", "invalid choice: 'svhn-lt'"),
         ("cifar10-lt --source x", "required: --out"),
         ("cifar10-lt --source x --out y --holdout-val 0", "argument --holdout-val: must be a number of images of at least 1"),

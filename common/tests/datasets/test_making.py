@@ -16,7 +16,7 @@ from longtail.datasets.contents import Contents
 from longtail.datasets.factory import create_data
 from longtail.datasets.fake import write_fake
 from longtail.datasets.made import MARKER, made
-from longtail.datasets.making import KINDS, make
+from longtail.datasets.making import KINDS, WITHOUT_IMAGES, make
 from longtail.datasets.mini_imagenet import TRAIN_COUNTS
 from longtail.datasets.splits import class_counts
 from longtail.errors import UserError
@@ -437,7 +437,7 @@ def test_names_and_options_are_checked(tmp_path):
         make("svhn-lt", tmp_path, tmp_path)
     with pytest.raises(TypeError):
         make("cifar10-lt", tmp_path, tmp_path, seed=3)
-    assert set(KINDS) == {"cifar10-lt", "cifar100-lt", "mini-imagenet-lt"}
+    assert set(KINDS) == {"cifar10-lt", "cifar100-lt", "mini-imagenet-lt", *WITHOUT_IMAGES}
 
 
 def test_the_marker_says_how_it_was_made(cifar, tmp_path):

@@ -1,4 +1,4 @@
-"""`longtail data`: small stand-ins for data sets, to rehearse commands on, and long-tailed data sets made of balanced ones."""
+"""`longtail data`: small stand-ins for data sets, to rehearse commands on, and data sets and lists made of others."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from longtail.cli.parsing import Parser, split_seed
 from longtail.datasets.fake import LAYOUTS
-from longtail.datasets.making import KINDS
+from longtail.datasets.making import KINDS, WITHOUT_IMAGES
 from longtail.training.options import at_least
 
 
@@ -64,24 +64,34 @@ def run_fake(arguments: argparse.Namespace) -> None:
 def _add_make(actions: argparse._SubParsersAction[Parser]) -> None:
     make = actions.add_parser(
         "make",
-        help="write a long-tailed data set made of a balanced one",
-        description="Write image files with lists of them, or class folders, that are long-tailed. "
-        "Training commands then take --data csv --root OUT, or --data folder for class folders.",
+        help="write a long-tailed data set made of a balanced one, or lists of images",
+        description="Write image files with lists of them, or class folders, that are long-tailed: training commands then take "
+        "--data csv --root OUT, or --data folder for class folders. Or write lists alone, for code that asks for them.",
         epilog="longtail data make WHAT --help shows the options of one of them.",
     )
     kinds = make.add_subparsers(title="what can be made", metavar="WHAT", required=True)
     for what, text in KINDS.items():
         parser = kinds.add_parser(what, help=text, description=f"Make {text}.")
         parser.add_argument("--source", required=True, metavar="DIR", help=_SOURCES.get(what, "root of the CIFAR archive"))
-        parser.add_argument("--out", required=True, metavar="DIR", help="folder to write into, empty or new")
-        parser.add_argument(
-            "--folders",
-            dest="class_folders",
-            action="store_true",
-            help="write train/CLASS/, val/CLASS/ and test/CLASS/ instead of lists with images beside them",
-        )
-        _OPTIONS.get(what, _add_cifar_options)(parser)
+        room = "the source or any other" if what in WITHOUT_IMAGES else "empty or new"
+        parser.add_argument("--out", required=True, metavar="DIR", help=f"folder to write into, {room}")
+        if what not in WITHOUT_IMAGES:
+            _add_folders(parser)
+        _OPTIONS.get(what, _add_nothing)(parser)
         parser.set_defaults(run=run_make, what=what)
+
+
+def _add_folders(parser: Parser) -> None:
+    parser.add_argument(
+        "--folders",
+        dest="class_folders",
+        action="store_true",
+        help="write train/CLASS/, val/CLASS/ and test/CLASS/ instead of lists with images beside them",
+    )
+
+
+def _add_nothing(_parser: Parser) -> None:
+    """For what has no options of its own."""
 
 
 def _add_cifar_options(parser: Parser) -> None:
@@ -121,8 +131,24 @@ def _add_mini_imagenet_options(parser: Parser) -> None:
     parser.add_argument("--link", action="store_true", help="make symbolic links to the images instead of copies")
 
 
-_SOURCES = {"mini-imagenet-lt": "folder of the images: class folders, also in train/, val/ and test/, or all in one"}
-_OPTIONS = {"mini-imagenet-lt": _add_mini_imagenet_options}
+def _add_list_options(parser: Parser) -> None:
+    parser.add_argument(
+        "--prefix", metavar="NAME", help="call the lists NAME_train.txt and so on, such as ImageNet_LT (default: train.txt)"
+    )
+
+
+_SOURCES = {
+    "mini-imagenet-lt": "folder of the images: class folders, also in train/, val/ and test/, or all in one",
+    "lists": "folder of train/CLASS/, and of val/CLASS/ or test/CLASS/ or both",
+    "inat18-lists": "folder of train2018.json and val2018.json",
+    "num-shots": "training list, or its folder",
+}
+_OPTIONS = {
+    "cifar10-lt": _add_cifar_options,
+    "cifar100-lt": _add_cifar_options,
+    "mini-imagenet-lt": _add_mini_imagenet_options,
+    "lists": _add_list_options,
+}
 
 
 def _share_or_number(text: str) -> float:
@@ -154,5 +180,18 @@ def run_make(arguments: argparse.Namespace) -> None:
     result = make(arguments.what, arguments.source, arguments.out, **options)
     for part, told in result.parts.items():
         print(f"{part:<5}  {told}")
+    print(_told_of_use(arguments))
+
+
+def _told_of_use(arguments: argparse.Namespace) -> str:
+    """Where it is, and what to do with it."""
+    what, source, out = arguments.what, arguments.source, arguments.out
+    counts = "num_shots.npz and num_shots.txt"
+    if what == "num-shots":
+        return f"{counts} are in {out}"
+    if what == "inat18-lists":
+        return f"the lists are in {out}, with {counts}; their paths begin at the folder of train_val2018/"
+    if what == "lists":
+        return f"the lists are in {out}, with {counts}; their paths begin at {source}"
     data = "folder" if arguments.class_folders else "csv"
-    print(f"{arguments.what} is in {arguments.out}; give a training command --data {data} --root {arguments.out}")
+    return f"{what} is in {out}; give a training command --data {data} --root {out}"

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -48,6 +48,9 @@ class Contents:
         tables: files to copy as the tables, by part; those of other parts are made of the images.
         there: folder in which the images lie already, each at its path; None where they are to be written.
     """
+
+    comes_last: ClassVar[tuple[str, ...]] = ("train", "train.csv")
+    """That without which nobody takes the other files for a data set."""
 
     class_names: tuple[str, ...]
     parts: Mapping[str, Sequence[Sample]]
