@@ -4,6 +4,7 @@ import argparse
 import json
 import pickle
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import fields
@@ -17,7 +18,7 @@ from PIL import Image
 from longtail.backbones import create_backbone
 from longtail.loading.augment import Draws
 from longtail.loading.framing import CentreCrop
-from longtail.testing import Killed, flattened, killed_at
+from longtail.testing import Killed, flattened, killed_at, link_scripts, run_here
 from longtail.training.execute import prepare
 from longtail.training.runtime import RuntimeOptions
 from longtail_rsg_study import training
@@ -25,8 +26,9 @@ from longtail_rsg_study.flags import create_test_parser, create_train_parser, da
 from longtail_rsg_study.method import RSGStudyOptions
 from longtail_rsg_study.recipe import RSGStudy
 
+METHOD = Path(__file__).parents[1]
 DEFAULT_NAME = "ImageNet_LT_mini-ImageNet_resnext50_32x4d_normout_rsg_ldam_supcon"
-SMALL = "python imagenet_lt_train.py --data_dir data/mini-ImageNet --cls_num 5 --arch resnet20 --batch-size 8"
+SMALL = "python imagenet_lt_train.py --data_dir data/mini-ImageNet --cls_num 5 --arch resnet20 --batch-size 8 --rsg_width 8"
 HOW = "--device cpu --workers 0"
 NAME = "ImageNet_LT_mini-ImageNet_resnet20_normout_rsg_ldam_supcon"
 TEST = f"python imagenet_lt_test.py --model_dir {NAME}"
@@ -188,7 +190,7 @@ def test_help_imports_nothing_heavy():
     )
     for script, flag in (("imagenet_lt_train.py", "--add_rsg"), ("imagenet_lt_test.py", "--model_dir")):
         line = [sys.executable, "-c", code, script]
-        done = subprocess.run(line, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=False)
+        done = subprocess.run(line, cwd=METHOD, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         assert flag in done.stdout
         assert "--max-steps" in done.stdout
@@ -315,11 +317,21 @@ def test_readme_command(mini, in_terminal):
     assert record["results"]["best"]["samples"] == 10
 
 
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, fake_data):
+    """A working folder with a run of one short epoch, to be copied."""
+    folder = link_scripts(METHOD, tmp_path_factory.mktemp("finished"))
+    (folder / "data").symlink_to(fake_data("mini-imagenet", num_classes=5, largest_class=16, test_per_class=2))
+    done = run_here(folder, lambda: ("", ""), SMALL, f"{HOW} --max-epochs 1 --max-steps 2")
+    assert done.returncode == 0
+    return folder
+
+
 @pytest.fixture
-def trained(mini, run):
-    """A working folder with a run of one short epoch."""
-    done = run(SMALL, f"{HOW} --max-epochs 1 --max-steps 2")
-    assert done.returncode == 0, done.stderr
+def trained(mini, finished):
+    """A working folder with that run."""
+    for kind in ("log", "checkpoint"):
+        shutil.copytree(finished / kind, mini / kind)
     return mini
 
 
@@ -376,7 +388,7 @@ def test_another_data_set_than_the_run_s(trained, run):
 
 ALL = (
     f"{SMALL} --no-norm_out --add_cross_entropy_loss --add_focal_loss --add_arc_margin_loss --add_add_margin_loss "
-    "--add_sphere_loss --epochs 3 --epoch_thresh 0 --resample_epoch 2 --head_tail_ratio 0.4 --print-freq 1"
+    "--add_sphere_loss --epochs 2 --epoch_thresh 0 --resample_epoch 1 --head_tail_ratio 0.4 --print-freq 1"
 )
 ALL_NAME = "ImageNet_LT_mini-ImageNet_resnet20_rsg_ce_ldam_focal_supcon_arcmar_addmar_sphere"
 

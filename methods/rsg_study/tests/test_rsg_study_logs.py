@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 
 from longtail.errors import UserError
 from longtail.metrics import ClassificationCounts, summarise
+from longtail.training.meter_lines import class_line, evaluation_line, result_line, train_line
 from longtail.training.reports import Averaged, BatchReport, Meters
 from longtail_rsg_study.data import is_descending, thresholds
-from longtail_rsg_study.logs import class_line, read_arguments, result_line, shots_line, train_line, val_line, write_arguments
+from longtail_rsg_study.logs import read_arguments, shots_line, write_arguments
 
 CIFAR10 = [5000, 2997, 1796, 1077, 645, 387, 232, 139, 83, 50]
 CIFAR100 = [int(500 * 0.01 ** (c / 99)) for c in range(100)]
@@ -89,7 +90,7 @@ def test_line_of_a_training_batch():
     report = BatchReport(10, 724, seconds, Averaged(0.01, 0.02), loss, top1, top5)
     meters = "Time 0.100 (0.250)\tData 0.010 (0.020)\tLoss 2.0000 (2.5000)\tPrec@1 50.000 (25.000)\tPrec@5 100.000 (75.000)"
     assert train_line(report, SimpleNamespace(epoch=1), 9e-4) == f"Epoch: [1][10/724], lr: 0.00090\t{meters}"
-    assert val_line(report) == f"Test: [10/724]\t{meters}"
+    assert evaluation_line(report, with_data=True) == f"Test: [10/724]\t{meters}"
 
 
 def test_top_five_of_six_classes_and_of_three():

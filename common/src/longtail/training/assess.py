@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from longtail import distributed
-from longtail.datasets.base import LongTailData
+from longtail.datasets.base import ImageData, LongTailData
+from longtail.loading.base import Loader
 from longtail.metrics import ShotThresholds, Summary
 from longtail.training.evaluation import STANDARD_THRESHOLDS, evaluate
 from longtail.training.method import Setting
@@ -25,11 +26,20 @@ def assess(
     thresholds: ShotThresholds = STANDARD_THRESHOLDS,
     log_interval: int = 50,
     on_batch: Callable[[BatchReport], None] | None = None,
+    shown: Callable[[ImageData], Loader] | None = None,
 ) -> Summary:
-    """Evaluate a recipe's predictions on the test set of `data`; the arguments are those of `evaluate`."""
+    """Evaluate a recipe's predictions on the test set of `data`.
+
+    Args:
+        data: its training set's class counts define the shot groups.
+        recipe, thresholds, log_interval, on_batch: see `evaluate`.
+        setting: where it runs.
+        batch_size: over all ranks.
+        shown: see `Stage`.
+    """
     summary = evaluate(
         recipe,
-        setting.in_order(data, data.test, batch_size=batch_size),
+        setting.in_order(data, data.test, batch_size=batch_size) if shown is None else shown(data.test),
         data.class_counts,
         options=setting.runtime,
         device=setting.device,

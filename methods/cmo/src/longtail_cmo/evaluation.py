@@ -46,7 +46,8 @@ def evaluate(args: argparse.Namespace, runtime: RuntimeOptions) -> Summary:
     from longtail.training.assess import assess
     from longtail.training.devices import place
     from longtail.training.execute import prepare
-    from longtail_cmo.logs import groups_line, result_line, test_line
+    from longtail.training.meter_lines import evaluation_line, result_line
+    from longtail_cmo.logs import groups_line
 
     experiment = EXPERIMENTS[args.dataset]
     args.arch = args.arch or experiment.arch
@@ -67,7 +68,7 @@ def evaluate(args: argparse.Namespace, runtime: RuntimeOptions) -> Summary:
         setting,
         batch_size=args.batch_size,
         log_interval=args.print_freq,
-        on_batch=lambda report: print(test_line(report), flush=True),
+        on_batch=lambda report: print(evaluation_line(report), flush=True),
     )
     say(result_line(summary))
     say(groups_line(summary))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import time
 from typing import Any
 
 from longtail.metrics import Summary
 from longtail.training.files import write_atomically
+from longtail.training.meter_lines import best_line, class_line, evaluation_line, result_line, train_line
 from longtail.training.recipe import Clock
-from longtail.training.reports import Averaged, BatchReport, EpochReport, Listener
+from longtail.training.reports import BatchReport, EpochReport, Listener
 from longtail.training.run_folder import Run
 
 TRAIN_LOG = "log_train.csv"
@@ -23,42 +23,10 @@ def elapsed(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:05.2f}"
 
 
-def train_line(report: BatchReport, clock: Clock, learning_rate: float) -> str:
-    """The line about a training batch."""
-    head = f"Epoch: [{clock.epoch}][{report.step}/{report.steps}], lr: {learning_rate:.5f}"
-    times = [_pair("Time", report.seconds, 3), _pair("Data", report.data_seconds, 3)]
-    return "\t".join([head, *times, *_scores(report)])
-
-
-def test_line(report: BatchReport) -> str:
-    """The line about an evaluation batch."""
-    return "\t".join([f"Test: [{report.step}/{report.steps}]", _pair("Time", report.seconds, 3), *_scores(report)])
-
-
-def result_line(result: Summary) -> str:
-    """The line about an evaluation."""
-    loss = math.nan if result.loss is None else result.loss
-    return f"val Results: Prec@1 {100 * result.accuracy:.3f} Prec@5 {100 * result.top5:.3f} Loss {loss:.5f}"
-
-
 def groups_line(result: Summary) -> str:
     """The mean accuracy of many-, medium- and few-shot classes in percent; a group without classes is absent."""
     shown = ("absent" if share is None else str(round(100 * share, 6)) for share in (result.many, result.medium, result.few))
     return "many avg, med avg, few avg " + " ".join(shown)
-
-
-def class_line(result: Summary) -> str:
-    """The accuracy of every class; nan where the test set holds none of it."""
-    shown = (f"{math.nan if share is None else share:.3f}" for share in result.per_class_accuracy)
-    return f"val Class Accuracy: [{','.join(shown)}]"
-
-
-def _pair(name: str, quantity: Averaged, digits: int, scale: float = 1.0) -> str:
-    return f"{name} {scale * quantity.value:.{digits}f} ({scale * quantity.mean:.{digits}f})"
-
-
-def _scores(report: BatchReport) -> list[str]:
-    return [_pair("Loss", report.loss, 4), _pair("Prec@1", report.top1, 3, 100), _pair("Prec@5", report.top5, 3, 100)]
 
 
 class PaperLog(Listener):
@@ -89,13 +57,13 @@ class PaperLog(Listener):
 
     def evaluation_batch(self, report: BatchReport) -> None:
         """Print the batch's line."""
-        print(test_line(report), flush=True)
+        print(evaluation_line(report), flush=True)
 
     def evaluated(self, report: EpochReport) -> None:
         """Print the results and log them."""
         if report.result is None:
             return
-        best = f"Best Prec@1: {100 * (report.best or 0.0):.3f}"
+        best = best_line(report.best)
         print(result_line(report.result))
         if self._show_groups:
             print(groups_line(report.result))

@@ -10,8 +10,9 @@ from typing import Any
 
 from longtail.metrics import Summary
 from longtail.training import checkpoint
+from longtail.training.meter_lines import meter
 from longtail.training.recipe import Clock
-from longtail.training.reports import Averaged, BatchReport, EpochReport, Listener
+from longtail.training.reports import BatchReport, EpochReport, Listener
 from longtail.training.run_folder import Run
 
 LINES = "train.log"
@@ -21,14 +22,14 @@ RULE = "-" * 30
 def train_line(report: BatchReport, clock: Clock) -> str:
     """The line about a training batch."""
     parts = [f"Epoch: [{clock.epoch}]", f"Batch: [{report.step}/{report.steps}]"]
-    return "\t".join([*parts, _pair("Batch Loss", report.loss, 4), _pair("Prec@1", report.top1, 3, 100)])
+    return "\t".join([*parts, meter("Batch Loss", report.loss, 4), meter("Prec@1", report.top1, 3, 100)])
 
 
 def test_line(report: BatchReport) -> str:
     """The line about an evaluation batch."""
     times, loss, hits = report.seconds, report.loss, report.top1
-    parts = [f"Test: [{report.step}/{report.steps}]", _pair("Time", times, 3), _pair("Loss", loss, 4)]
-    return "\t".join([*parts, _pair("Prec@1", hits, 3, 100)])
+    parts = [f"Test: [{report.step}/{report.steps}]", meter("Time", times, 3), meter("Loss", loss, 4)]
+    return "\t".join([*parts, meter("Prec@1", hits, 3, 100)])
 
 
 def result_line(result: Summary) -> str:
@@ -46,10 +47,6 @@ def result_block(dataset: str, imb_factor: float, result: Summary) -> str:
     accuracy = 100 * result.accuracy
     shares = f"Accuracy: {accuracy:.2f} \tError: {100 - accuracy:.2f} "
     return f"Test result:\nDataset: {dataset}\tImb_factor: {int(1 / imb_factor)}\t{shares}"
-
-
-def _pair(name: str, quantity: Averaged, digits: int, scale: float = 1.0) -> str:
-    return f"{name} {scale * quantity.value:.{digits}f} ({scale * quantity.mean:.{digits}f})"
 
 
 def numbered_checkpoint(epoch: int) -> str:
@@ -122,7 +119,7 @@ class LargeLog(Listener):
     def train_batch(self, report: BatchReport, clock: Clock, learning_rate: float) -> None:
         """Print the batch's line."""
         place = f"Epoch: [{clock.epoch}][{report.step}/{report.steps}]"
-        self._say("\t".join([place, _pair("Loss", report.loss, 4), _pair("Prec@1", report.top1, 3, 100)]))
+        self._say("\t".join([place, meter("Loss", report.loss, 4), meter("Prec@1", report.top1, 3, 100)]))
 
     def evaluation_batch(self, report: BatchReport) -> None:
         """Print the batch's line."""

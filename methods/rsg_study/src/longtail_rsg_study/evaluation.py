@@ -16,8 +16,7 @@ from longtail_rsg_study.flags import create_test_parser, dataset_name
 
 if TYPE_CHECKING:
     from longtail.datasets.base import LongTailData
-    from longtail.metrics import ShotThresholds, Summary
-    from longtail.training.method import Setting
+    from longtail.metrics import Summary
     from longtail.training.recipe import Recipe
 
 BEST = "ckpt.best.pth.tar"
@@ -115,9 +114,10 @@ class Network:
 def evaluate(args: argparse.Namespace, runtime: RuntimeOptions, trained: Trained) -> Summary:
     """Evaluate, print and write; torch is imported from here on."""
     from longtail.training import checkpoint
+    from longtail.training.assess import assess
     from longtail.training.devices import place
     from longtail.training.execute import prepare
-    from longtail_rsg_study.data import thresholds
+    from longtail_rsg_study.data import shown, thresholds
 
     network = trained.network()
     content = checkpoint.read(trained.checkpoint)
@@ -129,7 +129,14 @@ def evaluate(args: argparse.Namespace, runtime: RuntimeOptions, trained: Trained
     groups = thresholds(dataset_name(args.data_dir), data.class_counts.tolist())
     if setting.ranks.is_first:
         say_notices(args, data, network)
-    summary = judge(data, recipe, setting, args.batch_size, groups)
+    summary = assess(
+        data,
+        recipe,
+        setting,
+        batch_size=args.batch_size,
+        thresholds=groups,
+        shown=shown(data, setting, batch_size=args.batch_size),
+    )
     if setting.ranks.is_first:
         finish(args, trained, data, summary, content)
     return summary
@@ -197,24 +204,6 @@ def say_notices(args: argparse.Namespace, data: LongTailData, network: Network) 
             f"notice: the classes of {name} do not fall in size; for the bounds of many and low they are sorted",
             file=sys.stderr,
         )
-
-
-def judge(data: LongTailData, recipe: Recipe, setting: Setting, batch_size: int, groups: ShotThresholds) -> Summary:
-    """Evaluate the network on the test set."""
-    from longtail import distributed
-    from longtail.training.evaluation import evaluate
-    from longtail_rsg_study.data import shown
-
-    summary = evaluate(
-        recipe,
-        shown(data, setting, batch_size=batch_size)(data.test),
-        data.class_counts,
-        options=setting.runtime,
-        device=setting.device,
-        thresholds=groups,
-    )
-    distributed.stop()
-    return summary
 
 
 def finish(args: argparse.Namespace, trained: Trained, data: LongTailData, summary: Summary, content: dict[str, Any]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,8 +11,9 @@ from typing import Any
 from longtail.errors import UserError
 from longtail.metrics import Summary
 from longtail.training.files import read_json, write_atomically, write_json
+from longtail.training.meter_lines import best_line, class_line, evaluation_line, result_line, train_line
 from longtail.training.recipe import Clock
-from longtail.training.reports import Averaged, BatchReport, EpochReport, Listener
+from longtail.training.reports import BatchReport, EpochReport, Listener
 from longtail.training.run_folder import Run
 
 TRAIN_LOG = "log_train.csv"
@@ -21,34 +21,6 @@ VAL_LOG = "log_test.csv"
 """Where the validation results go; the name is the study's."""
 TEST_LOG = "test.log"
 ARGUMENTS, PICKLED_ARGUMENTS = "args.json", "args.pkl"
-
-
-def train_line(report: BatchReport, clock: Clock, learning_rate: float) -> str:
-    """The line about a training batch."""
-    head = f"Epoch: [{clock.epoch}][{report.step}/{report.steps}], lr: {learning_rate:.5f}"
-    return "\t".join([head, *_meters(report)])
-
-
-def val_line(report: BatchReport) -> str:
-    """The line about a validation batch."""
-    return "\t".join([f"Test: [{report.step}/{report.steps}]", *_meters(report)])
-
-
-def result_line(result: Summary) -> str:
-    """The line about a validation."""
-    loss = math.nan if result.loss is None else result.loss
-    return f"val Results: Prec@1 {100 * result.accuracy:.3f} Prec@5 {100 * result.top5:.3f} Loss {loss:.5f}"
-
-
-def class_line(result: Summary) -> str:
-    """The accuracy of every class, in the order of the labels; nan for one without validation images."""
-    shown = (f"{math.nan if share is None else share:.3f}" for share in result.per_class_accuracy)
-    return f"val Class Accuracy: [{','.join(shown)}]"
-
-
-def best_line(best: float | None) -> str:
-    """The line about the best accuracy so far, a fraction."""
-    return f"Best Prec@1: {100 * (best or 0.0):.3f}"
 
 
 def shots_line(result: Summary) -> str:
@@ -61,20 +33,6 @@ def shots_line(result: Summary) -> str:
     }
     texts = {name: "absent" if share is None else f"{100 * share:.2f}" for name, share in shares.items()}
     return " ".join(f"The {name} accuracy: {text}." for name, text in texts.items())
-
-
-def _meters(report: BatchReport) -> list[str]:
-    return [
-        _pair("Time", report.seconds, 3),
-        _pair("Data", report.data_seconds, 3),
-        _pair("Loss", report.loss, 4),
-        _pair("Prec@1", report.top1, 3, 100),
-        _pair("Prec@5", report.top5, 3, 100),
-    ]
-
-
-def _pair(name: str, quantity: Averaged, digits: int, scale: float = 1.0) -> str:
-    return f"{name} {scale * quantity.value:.{digits}f} ({scale * quantity.mean:.{digits}f})"
 
 
 class StudyLog(Listener):
@@ -103,7 +61,7 @@ class StudyLog(Listener):
 
     def evaluation_batch(self, report: BatchReport) -> None:
         """Print the batch's line."""
-        print(val_line(report), flush=True)
+        print(evaluation_line(report, with_data=True), flush=True)
 
     def evaluated(self, report: EpochReport) -> None:
         """Print the results and log them."""

@@ -125,7 +125,7 @@ def notices(options: RSGStudyOptions) -> list[str]:
     found = []
     if options.add_rsg and options.epochs <= options.epoch_thresh + 1:
         found.append(
-            f"RSG generates nothing in {options.epochs} epochs: it begins after epoch {options.epoch_thresh}, from 0, and "
+            f"RSG generates nothing in {options.epochs} epochs: it begins after epoch {options.epoch_thresh} and "
             f"changes no prediction before; --epoch_thresh {options.epochs * 3 // 4} lets it generate in the last quarter"
         )
     if not options.losses_of_logits:
