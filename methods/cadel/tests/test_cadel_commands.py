@@ -4,6 +4,8 @@ import csv
 import json
 import pickle
 import re
+import shutil
+from collections import Counter
 
 import pytest
 import torch
@@ -406,6 +408,17 @@ def test_missing_data(workplace, run):
     assert not (workplace / "logs").exists()
 
 
+@pytest.fixture
+def own_copy(data):
+    """The working folder with a Places-LT that may be changed."""
+    place = data("places-lt")
+    root = place / "data/Places_LT"
+    lists = root.resolve()
+    root.unlink()
+    shutil.copytree(lists, root)
+    return place
+
+
 @pytest.mark.parametrize(
     ("counts", "message"),
     [
@@ -414,16 +427,22 @@ def test_missing_data(workplace, run):
         ("one\ntwo", "cannot read class counts from"),
     ],
 )
-def test_class_counts_that_are_wrong(counts, message, data, run):
-    place = data("places-lt")
-    root = place / "data/Places_LT"
-    lists = root.resolve()
-    root.unlink()
-    root.mkdir()
-    for each in lists.iterdir():
-        (root / each.name).symlink_to(each)
-    (root / "num_shots.txt").write_text(counts)
+def test_class_counts_that_are_wrong(counts, message, own_copy, run):
+    (own_copy / "data/Places_LT/num_shots.txt").write_text(counts)
     refused(run(VIT, QUICK), message)
+
+
+def test_images_that_are_left_out_do_not_contradict_the_class_counts(own_copy, run):
+    root = own_copy / "data/Places_LT"
+    lines = [line.split() for line in (root / "Places_LT_train.txt").read_text().splitlines()]
+    counts = Counter(label for _, label in lines)
+    (root / "num_shots.txt").write_text("".join(f"{counts[str(label)]}\n" for label in range(4)))
+    # fake lists name some images several times
+    bad = max((path for path, _ in lines), key=[path for path, _ in lines].count)
+    (root / bad).write_bytes(b"no image")
+    done = run(VIT, f"{QUICK} --on-bad-image skip")
+    assert done.returncode == 0, done.stderr
+    assert f"Places_LT: {len([path for path, _ in lines if path != bad])} training images" in done.stdout
 
 
 def test_another_number_of_classes_than_the_list_has(data, run):

@@ -59,7 +59,7 @@ def load(
             f"training_opt.num_classes is {num_classes}, but {dataset.name} in {root} has {data.num_classes} classes"
         )
     in_list = data.class_counts + (0 if dataset.has_val or data.val is None else data.val.class_counts)
-    _check_counts(dataset, in_list, _counts_file(dataset, root, num_dir))
+    _check_counts(dataset, in_list, _counts_file(dataset, root, num_dir), some_left_out=bool(data.left_out))
     if not val_as_train:
         return data
     if not dataset.has_val:
@@ -76,14 +76,14 @@ def _counts_file(dataset: DataSet, root: str, num_dir: str | None) -> Path | Non
     return next((each for each in (*named, *usual) if each.is_file()), None)
 
 
-def _check_counts(dataset: DataSet, counts: Indices, path: Path | None) -> None:
+def _check_counts(dataset: DataSet, counts: Indices, path: Path | None, *, some_left_out: bool) -> None:
     if path is None:
         logger.warning("%s: no num_shots.npz or num_shots.txt; class counts are those of the training list", dataset.name)
         return
     told = read_counts(path)
     if len(told) != len(counts):
         raise UserError(f"{path} has {len(told)} classes, the training list of {dataset.name} has {len(counts)}")
-    different = np.flatnonzero(told != counts)
+    different = np.flatnonzero(told < counts if some_left_out else told != counts)
     if len(different):
         first = different[0]
         raise UserError(
