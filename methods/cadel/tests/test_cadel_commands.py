@@ -2,6 +2,7 @@
 
 import csv
 import json
+import logging
 import pickle
 import re
 import shutil
@@ -452,7 +453,18 @@ def test_another_number_of_classes_than_the_list_has(data, run):
     refused(run(VIT, QUICK), r"training_opt\.num_classes is 5, but Places_LT in \./data/Places_LT/ has 4 classes")
 
 
+@pytest.fixture
+def levels_of_loggers():
+    """All ranks but the first silence loggers, in this process for good."""
+    loggers = [logging.getLogger(name) for name in ("longtail", "longtail_cadel")]
+    levels = [logger.level for logger in loggers]
+    yield
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
+
+
 @pytest.mark.parametrize(("rank", "waits"), [("0", []), ("1", [2.0])])
+@pytest.mark.usefixtures("levels_of_loggers")
 def test_under_a_launcher_the_first_rank_tells_a_mistake_first(rank, waits, workplace, run, monkeypatch):
     """By the time that the others would tell it too, the launcher has ended them."""
     waited = []
