@@ -33,7 +33,7 @@ class BatchReport:
         loss: the batch's mean loss.
         top1, top5: accuracy as a fraction.
         parts: what else the recipe tells, see `StepOutput`.
-        per_class: accuracy of each class over the epoch so far, a fraction; None for a class without samples, and empty where it
+        per_class: accuracy of each class over the epoch so far, a fraction; None for one without samples, and empty where it
             is not counted.
     """
 
