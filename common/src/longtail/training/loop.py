@@ -383,7 +383,7 @@ class _Trainer:
         known, predictors = self.progress.best_result, dict(self.recipe.final_predictors())
         last = self.progress.last_result
         if self.judges.test_at_end and self.progress.best_epoch is not None:
-            last = {"epoch": self.progress.epoch - 1, **self._evaluate(self.judges.test, quiet=True).to_dict()}
+            last = {"epoch": self.progress.epoch - 1, **self._evaluate(self.judges.test).to_dict()}
             known = last if self.progress.best_epoch == last["epoch"] else None
         if known is None and self.progress.best_epoch is not None:
             # best weights that another program left, or that only now may meet the test set
@@ -404,7 +404,7 @@ class _Trainer:
     def _judge(self, predictors: Mapping[str, Predict]) -> dict[str, Any]:
         """The test summaries of the best epoch's network, by what predicts with it."""
         with self._best_weights() as epoch:
-            judged = {name: self._evaluate(self.judges.test, quiet=True, predict=each) for name, each in predictors.items()}
+            judged = {name: self._evaluate(self.judges.test, predict=each) for name, each in predictors.items()}
         return {name: {"epoch": epoch, **summary.to_dict()} for name, summary in judged.items()}
 
     def _read(self) -> dict[str, Any]:

@@ -231,20 +231,29 @@ def _optimisation(network: Cascade, config: Config) -> tuple[Any, Schedule]:
         groups = parameter_groups(network, adamw.lr, adamw.weight_decay, adamw.layer_decay)
         optimiser: Any = create_adamw(groups, lr=adamw.lr, weight_decay=adamw.weight_decay, betas=(0.9, adamw.beta2))
         return optimiser, warmup_cosine_by_batch(options.warmup_epoch, options.num_epochs, lr=adamw.lr, min_lr=adamw.min_lr)
-    parameters = in_networks(dict(network.named_parameters()), layout_of(config))
-    groups = [
-        {
-            "params": [each for each in parameters[name].values() if each.requires_grad],
-            "lr": sgd.lr,
-            "momentum": sgd.momentum,
-            "weight_decay": sgd.weight_decay,
-        }
-        for name, sgd in config.sgd.items()
-    ]
-    lr = max(sgd.lr for sgd in config.sgd.values())
-    if lr <= 0:
-        raise UserError(f"{config.name}: every network has lr 0, so nothing would be trained")
-    optimiser = create_sgd([group for group in groups if group["params"]], lr=lr, momentum=0.9, weight_decay=0.0)
+    groups = _sgd_groups(network, config)
+    lr = max(group["lr"] for group in groups)
+    optimiser = create_sgd(groups, lr=lr, momentum=0.9, weight_decay=0.0)
     if config.coslr:
         return optimiser, cosine(options.num_epochs, lr=lr, end_lr=config.endlr)
     return optimiser, stepped(options.warmup_epoch, options.step1, options.step2, factor=options.g)
+
+
+def _sgd_groups(network: Cascade, config: Config) -> list[dict[str, Any]]:
+    """The parameters of each of the paper's networks with its own rate; those of one whose rate is 0 need no gradient.
+
+    Raises:
+        UserError: nothing would be trained.
+    """
+    parameters = in_networks(dict(network.named_parameters()), layout_of(config))
+    groups = []
+    for name, sgd in config.sgd.items():
+        if sgd.lr == 0:
+            for parameter in parameters[name].values():
+                parameter.requires_grad_(False)
+        members = [each for each in parameters[name].values() if each.requires_grad]
+        if members:
+            groups.append({"params": members, "lr": sgd.lr, "momentum": sgd.momentum, "weight_decay": sgd.weight_decay})
+    if not groups:
+        raise UserError(f"{config.name}: every network is fixed or has lr 0, so nothing would be trained")
+    return groups
