@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -50,3 +51,41 @@ class ShotThresholds:
         many = counts > self.many
         few = (counts < self.few) | (self.few_inclusive & (counts == self.few) & ~many)
         return ShotGroups(many=many, medium=~many & ~few, few=few)
+
+
+def adapted_thresholds(class_counts: npt.ArrayLike) -> ShotThresholds:
+    """The usual thresholds where some class is many-shot by them, else those that cut the classes, by size, into thirds.
+
+    Small data sets would be few-shot all over, and nothing could be told about their head. No size is cut in two: groups grow
+    or shrink by the classes of a size, and classes of one size are all medium.
+
+    Args:
+        class_counts: training images per class, integers, shape (C,).
+    """
+    usual = ShotThresholds()
+    sizes = np.sort(np.asarray(class_counts, dtype=np.int64))[::-1]
+    cuts = np.flatnonzero(np.diff(sizes)) + 1
+    if usual.groups(sizes).many.any():
+        return usual
+    if not len(cuts):
+        return ShotThresholds(many=int(sizes.max(initial=0)), few=int(sizes.max(initial=0)))
+    upper, lower = _thirds(cuts, len(sizes))
+    many = min(_between(sizes, upper), int(sizes[upper - 1]) - 1)
+    return ShotThresholds(many=many, few=min(many, _between(sizes, lower)))
+
+
+def _thirds(cuts: npt.NDArray[np.int64], classes: int) -> tuple[int, int]:
+    """Numbers of classes above the two cuts: those nearest to thirds, and different ones where there are two."""
+
+    def nearest(candidates: npt.NDArray[np.int64], wanted: float) -> int:
+        return int(candidates[np.argmin(np.abs(candidates - wanted))])
+
+    upper = nearest(cuts[:-1] if len(cuts) > 1 else cuts, classes / 3)
+    below = cuts[cuts > upper]
+    return upper, nearest(below if len(below) else cuts, 2 * classes / 3)
+
+
+def _between(sizes: npt.NDArray[np.int64], cut: int) -> int:
+    """A number above the largest size after the cut, and at most the smallest one before it."""
+    larger, smaller = int(sizes[cut - 1]), int(sizes[cut])
+    return max(math.isqrt(larger * smaller), smaller + 1)
