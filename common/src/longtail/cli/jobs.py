@@ -98,6 +98,10 @@ class Job:
             **asdict(self.options),
         }
 
+    def model(self) -> dict[str, Any]:
+        """What `load_run` makes the network from."""
+        return {"method": self.method.name, "options": asdict(self.options), "backbone": self.backbone}
+
     def name(self, shared: Collection[str]) -> str:
         """The run's readable name: data set, method, loss, whatever is not at its default, and the seed.
 
@@ -197,6 +201,7 @@ def run_job(
         runtime=job.runtime,
         thresholds=job.thresholds,
         workers=job.workers,
+        model=job.model(),
     )
     results = execute(plan, open_named, listeners, log_interval=log_interval)
     return opened[0], results

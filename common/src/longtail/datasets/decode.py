@@ -99,6 +99,19 @@ def _pixels(image: Image.Image, content: Pixels, upright: bool) -> Pixels:
         fast = _decode_jpeg(content)
         if fast is not None:
             return fast
+    return pixels_of(image, upright=upright)
+
+
+def pixels_of(image: Image.Image, *, upright: bool = False) -> Pixels:
+    """What `read_image` makes of a picture that Pillow has opened.
+
+    Args:
+        image: of any mode.
+        upright: see `read_image`.
+
+    Raises:
+        UnreadableImage: nothing tells how bright its pixels are.
+    """
     # Reading first: it is then that Pillow turns TIFFs itself and takes their tag away, and that PNG shows a tag at its end.
     image.load()
     turn = _turn(image) if upright else None

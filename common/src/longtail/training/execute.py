@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from longtail import distributed
-from longtail.datasets.base import ImageData, LongTailData
+from longtail.datasets.base import FileImages, ImageData, LongTailData
 from longtail.datasets.factory import fingerprint
 from longtail.loading.base import Loader
 from longtail.metrics import ShotThresholds
@@ -44,6 +44,7 @@ class Plan:
         thresholds: bounds of the shot groups.
         workers: processes of each loader over all ranks, where images are files.
         test_at_end: see `Judges`; without validation images it changes nothing.
+        model: what `run.json` tells, as plain data, about how the network can be made again; None where nobody will.
     """
 
     data: LongTailData
@@ -55,6 +56,7 @@ class Plan:
     thresholds: ShotThresholds = STANDARD_THRESHOLDS
     workers: int = 4
     test_at_end: bool = False
+    model: Mapping[str, Any] | None = None
 
 
 def prepare(runtime: RuntimeOptions, *, seed: int = 0, gpu: tuple[int, ...] | None = None, workers: int = 0) -> Setting:
@@ -144,6 +146,8 @@ def execute(
                 "class_counts": counts.tolist(),
                 "left_out": list(data.left_out),
                 "parameters": sum(each.numel() for each in stage.recipe.backbone.parameters()),
+                "input": _input(data),
+                **({} if plan.model is None else {"model": dict(plan.model)}),
             },
         )
     except KeyboardInterrupt:
@@ -151,3 +155,16 @@ def execute(
         raise
     distributed.stop()
     return {**results, "seconds": time.perf_counter() - started}
+
+
+def _input(data: LongTailData) -> dict[str, Any]:
+    """What the network is shown and answers, so that it can be shown other images later."""
+    images = data.train.images
+    return {
+        "class_names": list(data.train.class_names),
+        "image_size": data.image_size,
+        "mean": list(data.mean),
+        "std": list(data.std),
+        "in_files": isinstance(images, FileImages),
+        "upright": isinstance(images, FileImages) and images.upright,
+    }
