@@ -33,7 +33,9 @@ def _meant(path: Path) -> list[Path]:
     if path.is_dir():
         images = list(_below(path, ()))
         if not images:
-            raise UserError(f"there is no image in {path}; images are named {', '.join(f'*{each}' for each in sorted(EXTENSIONS))}")
+            raise UserError(
+                f"there is no image in {path}; images are named {', '.join(f'*{each}' for each in sorted(EXTENSIONS))}"
+            )
         return images
     if os.path.lexists(path):
         return [path]
@@ -53,7 +55,9 @@ def _below(folder: Path, above: tuple[str, ...]) -> Iterator[Path]:
     if real in above:  # a link to a folder that it lies in
         return
     try:
-        entries = sorted((entry for entry in os.scandir(folder) if not entry.name.startswith(".")), key=lambda entry: entry.name)
+        entries = sorted(
+            (entry for entry in os.scandir(folder) if not entry.name.startswith(".")), key=lambda entry: entry.name
+        )
     except OSError as error:
         raise UserError(f"cannot list {folder}: {error.strerror or error}") from error
     for entry in entries:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from longtail.datasets.base import FileImages, ImageData
+from longtail.datasets.base import ArrayImages, FileImages, ImageData, LongTailData
 from longtail.datasets.folder import ClassFolders
 from longtail.errors import UserError
 
@@ -67,6 +67,18 @@ def relabelled(data: ImageData, class_names: Sequence[str], where: str) -> Image
     return replace(data, labels=new[data.labels], class_names=tuple(class_names))
 
 
+def only_readable(data: ImageData) -> ImageData:
+    """The images without those that cannot be read, see `leave_out_unreadable`; a class may lose all of its images.
+
+    Raises:
+        UserError: none can be read.
+    """
+    from longtail.datasets.readable import leave_out_unreadable  # brings Pillow
+
+    nothing = ImageData(ArrayImages(np.zeros((0, 1, 1, 3), dtype=np.uint8)), np.zeros(0, dtype=np.int64), data.class_names)
+    return leave_out_unreadable(LongTailData("", nothing, None, data, 1, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))).test
+
+
 def _table(path: Path, class_names: Sequence[str], upright: bool) -> ImageData:
     try:
         with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
@@ -76,7 +88,9 @@ def _table(path: Path, class_names: Sequence[str], upright: bool) -> ImageData:
     short = next((number for number, line in lines if len(line) < 2 or not line[0].strip()), None)
     if short is not None or not lines:
         where = f"line {short}" if short is not None else "no line"
-        raise UserError(f"{path}: expected a header and a line `path,label` for each image, {where} has {'not ' if short else ''}one")
+        raise UserError(
+            f"{path}: expected a header and a line `path,label` for each image, {where} has {'not ' if short else ''}one"
+        )
     paths, labels = zip(*((line[0].strip(), line[1].strip()) for _, line in lines), strict=True)
     numbers = {str(index): index for index in range(len(class_names))}
     by_name = {name: index for index, name in enumerate(class_names)}
@@ -90,8 +104,9 @@ def _check_known(there: Sequence[str], class_names: Sequence[str], where: str | 
     known = set(class_names)
     unknown = [name for name in there if name not in known]
     if unknown:
+        its_own = ", ".join(class_names[: 2 * _NAMED]) + (", ..." if len(class_names) > 2 * _NAMED else "")
         more = f" and {len(unknown) - _NAMED} more" if len(unknown) > _NAMED else ""
         raise UserError(
             f"{where}: the run knows no class {', '.join(map(repr, unknown[:_NAMED]))}{more}; "
-            f"it was trained on {len(class_names)}: {', '.join(class_names[: 2 * _NAMED])}{', ...' if len(class_names) > 2 * _NAMED else ''}"
+            f"it was trained on {len(class_names)}: {its_own}"
         )

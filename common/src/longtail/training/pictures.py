@@ -33,8 +33,8 @@ class Shower:
 
     Args:
         size: side of the squares in pixels.
-        in_files: whether the run's images were files, of any size. Otherwise all were squares of this size: one of them stays as it
-            is, a picture of another size has its shorter side brought to it and the centre cut out, and arrays must fit.
+        in_files: whether the run's images were files, of any size. Otherwise all were squares of this size: such a one stays as it
+            is, another picture has its shorter side brought to it and the centre cut out, and arrays must fit.
         upright: turn pictures as their EXIF orientation says.
     """
 
@@ -78,7 +78,9 @@ class Shower:
             raise UserError(f"an array holds RGB as uint8 of shape (H, W, 3) or (N, H, W, 3), got {array.dtype} {array.shape}")
         size = self.framing.size
         if not self._in_files and array.shape[:2] != (size, size):
-            raise UserError(f"this run's images are {size} x {size} pixels, got an array of {array.shape[0]} x {array.shape[1]}")
+            raise UserError(
+                f"this run's images are {size} x {size} pixels, got an array of {array.shape[0]} x {array.shape[1]}"
+            )
         return np.require(array, requirements=("C_CONTIGUOUS", "WRITEABLE"))
 
 
@@ -88,4 +90,4 @@ def as_sequence(pictures: Pictures) -> list[Picture]:
         return list(pictures) if pictures.ndim == 4 else [pictures]
     if isinstance(pictures, str | Path) or hasattr(pictures, "convert"):
         return [pictures]  # type: ignore[list-item]
-    return list(pictures)  # type: ignore[arg-type]
+    return list(pictures)

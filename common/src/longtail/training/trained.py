@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,10 +26,10 @@ from longtail.losses import LDAM
 from longtail.metrics import ClassificationCounts, ShotThresholds, Summary, summarise
 from longtail.randomness import Randomness
 from longtail.training import checkpoint
-from longtail.training.devices import autocast, choose_device, in_memory_format, place
+from longtail.training.devices import autocast, choose_device, place
 from longtail.training.files import read_json
 from longtail.training.method import Setting, load_method
-from longtail.training.pictures import Picture, Pictures, Shower, as_sequence
+from longtail.training.pictures import Pictures, Shower, as_sequence
 from longtail.training.recipe import Recipe
 from longtail.training.run_folder import RUN_JSON, CheckpointNames
 from longtail.training.runtime import RuntimeOptions
@@ -58,7 +58,8 @@ class Predictions:
     @property
     def labels(self) -> Indices:
         """The number of each image's most probable class, the first of them in a tie: int64, shape (N,)."""
-        return self.probabilities.argmax(axis=1).astype(np.int64)
+        labels: Indices = self.probabilities.argmax(axis=1).astype(np.int64)
+        return labels
 
     @property
     def classes(self) -> list[str]:
@@ -75,8 +76,7 @@ class Predictions:
             raise ValueError(f"k is at least 1, got {k}")
         ranked = np.argsort(-self.probabilities, axis=1, kind="stable")[:, :k]
         return [
-            [(self.class_names[c], float(row[c])) for c in best]
-            for row, best in zip(self.probabilities, ranked, strict=True)
+            [(self.class_names[c], float(row[c])) for c in best] for row, best in zip(self.probabilities, ranked, strict=True)
         ]
 
 
@@ -140,13 +140,13 @@ class TrainedRun:
 
     @property
     def logit_scale(self) -> float:
-        """What turns the recipe's predictions into logits of a softmax: the scale of LDAM where they are cosines, otherwise 1."""
+        """What makes the recipe's predictions logits of a softmax: the scale of LDAM where they are cosines, otherwise 1."""
         if not isinstance(getattr(self.recipe.backbone, "classifier", None), CosineLinear):
             return 1.0
         return next((float(each.scale) for each in self.recipe.modules() if isinstance(each, LDAM)), 1.0)
 
     def logits(self, images: Tensor) -> Tensor:
-        """Logits, float32, shape (B, C), whose softmax are the probabilities of images (B, 3, H, W), normalised and on the device."""
+        """Logits, float32, shape (B, C), of normalised images (B, 3, H, W) on the device; their softmax are the probabilities."""
         with torch.no_grad(), autocast(self.device, self.options.precision):
             shown = images if self.options.channels_last else images.contiguous()
             return self.recipe.predict(shown).float() * self.logit_scale
@@ -155,7 +155,7 @@ class TrainedRun:
         """Probabilities of the classes.
 
         Args:
-            images: one or several, each a path, a Pillow image, or uint8 RGB of shape (H, W, 3); or N in one array (N, H, W, 3).
+            images: one or several, each a path, a Pillow image, or uint8 RGB of shape (H, W, 3); or an array (N, H, W, 3).
             batch_size: images at a time.
 
         Raises:
@@ -190,16 +190,23 @@ class TrainedRun:
         return probabilities
 
     def evaluate(
-        self, data: ImageData, shifts: Mapping[str, Tensor] | None = None, *, batch_size: int = 64, workers: int = 0
+        self,
+        data: ImageData,
+        shifts: Mapping[str, Tensor] | None = None,
+        *,
+        batch_size: int = 64,
+        workers: int = 0,
+        on_batch: Callable[[int], None] | None = None,
     ) -> dict[str, Summary]:
         """The metrics on labelled images, in one pass.
 
         Args:
             data: with the run's classes.
-            shifts: by name, what is added to the logits, float (C,); without any the logits are evaluated as they are, under the
-                name `plain`.
+            shifts: by name, what is added to the logits, float (C,); without any the logits are evaluated as they are, under
+                the name `plain`.
             batch_size: images at a time.
             workers: processes that read files.
+            on_batch: is told how many images a batch had.
 
         Returns:
             The summary of each shift. Its loss is the recipe's where nothing is added, otherwise None.
@@ -217,13 +224,17 @@ class TrainedRun:
                 loss = self.recipe.evaluation_loss(logits / self.logit_scale, batch.labels) * len(batch.labels)
             for name, shift in added.items():
                 counts[name].update(logits if shift is None else logits + shift, batch.labels, loss if shift is None else None)
+            if on_batch is not None:
+                on_batch(len(batch.labels))
         return {name: summarise(each, self.class_counts, self.thresholds) for name, each in counts.items()}
 
     def _loader(self, data: ImageData, batch_size: int, workers: int) -> Any:
         in_memory = isinstance(data.images, ArrayImages)
         if isinstance(data.images, ArrayImages) and data.images.array.shape[1:3] != (self.image_size, self.image_size):
             height, width = data.images.array.shape[1:3]
-            raise UserError(f"the network sees {self.image_size} x {self.image_size} pixels, these images have {height} x {width}")
+            raise UserError(
+                f"the network sees {self.image_size} x {self.image_size} pixels, these images have {height} x {width}"
+            )
         return create_loader(
             data,
             Sequential(len(data)),
@@ -315,7 +326,8 @@ def _record(folder: Path) -> dict[str, Any]:
 
 def _checkpoint(folder: Path, record: Mapping[str, Any], which: str) -> Path:
     names = CheckpointNames()
-    file, other = (folder / getattr(names, each) for each in (which, WHICH[1 - WHICH.index(which)]))
+    files = {"best": folder / names.best, "last": folder / names.last}
+    file, (other,) = files[which], [each for name, each in files.items() if name != which]
     if file.is_file():
         return file
     if other.is_file():

@@ -1,0 +1,209 @@
+"""`longtail eval RUN`: how good a trained run is on a data set, also where the classes are distributed otherwise."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from longtail.cli.output import console, percent, table
+from longtail.cli.parsing import Parser
+from longtail.cli.trained import WithExamples, add_run, add_showing, images, load, progress_bar
+from longtail.training.options import at_least
+
+if TYPE_CHECKING:
+    from longtail.datasets.base import ImageData
+    from longtail.metrics import Summary
+    from longtail.training.trained import TrainedRun
+
+_EXAMPLES = """\
+examples:
+  longtail eval runs/mine --data photos
+  longtail eval runs/mine --data photos --target-prior uniform
+  longtail eval runs/digits --data digits --json"""
+_COLUMNS = {
+    "all": "accuracy",
+    "many": "many",
+    "medium": "medium",
+    "few": "few",
+    "balanced": "balanced_accuracy",
+    "macro-F1": "macro_f1",
+    "worst": "worst_accuracy",
+    "top-5": "top5",
+    "ECE": "ece",
+}
+_PLAIN, _ADJUSTED = "plain", "adjusted"
+
+
+def add_parser(commands: argparse._SubParsersAction[Parser]) -> None:
+    """Add the subcommand."""
+    parser = commands.add_parser(
+        "eval",
+        help="judge a trained run on a data set, also under other class distributions",
+        description="Judge a run of `longtail train` on labelled images: all metrics; accuracy on test sets that are "
+        "long-tailed forwards (like training), uniform, or long-tailed backwards; and both again with logits adjusted to a class prior.",
+        epilog=_EXAMPLES,
+        formatter_class=WithExamples,
+    )
+    add_run(parser)
+    parser.add_argument(
+        "--data",
+        metavar="NAME|PATH",
+        help="test set: a data set by name, a folder of test/CLASS/... or CLASS/..., or a table of lines path,label "
+        "(default: the run's own data set by name)",
+    )
+    parser.add_argument("--root", metavar="DIR", help="folder of a named data set's files (default: data)")
+    parser.add_argument(
+        "--target-prior",
+        metavar="PRIOR",
+        help="also judge with logits adjusted to these shares of the classes: uniform, train, or a JSON or CSV file of class "
+        "and share (Menon et al., ICLR 2021)",
+    )
+    parser.add_argument(
+        "--source-prior",
+        metavar="PRIOR",
+        help="shares that the logits have learnt, which the adjustment takes out (default: train; uniform after balanced "
+        "softmax and logit adjustment, whose losses take it out themselves)",
+    )
+    parser.add_argument(
+        "--workers", type=at_least(0), default=4, metavar="N", help="processes that read files (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--on-bad-image",
+        choices=("fail", "skip"),
+        default="fail",
+        help="what an image that cannot be read does: stop the command, or be left out (default: %(default)s)",
+    )
+    parser.add_argument("--json", action="store_true", help="print everything as JSON")
+    add_showing(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Judge the run and print what came out."""
+    from longtail.training.priors import adjustment, learnt_prior, prior_named
+
+    trained = load(arguments, arguments.device)
+    target = source = None
+    shifts = None
+    if arguments.target_prior is not None:
+        source = arguments.source_prior or learnt_prior(trained)
+        target = arguments.target_prior
+        shift = adjustment(prior_named(source, trained), prior_named(target, trained))
+        shifts = {_PLAIN: shift * 0, _ADJUSTED: shift}
+    elif arguments.source_prior is not None:
+        print("notice: --source-prior says nothing without --target-prior", file=sys.stderr)
+    data = _data(arguments, trained)
+    with progress_bar(len(data)) as advance:
+        summaries = trained.evaluate(data, shifts, batch_size=arguments.batch_size, workers=arguments.workers, on_batch=advance)
+    record = _record(arguments, trained, data, summaries, source, target)
+    if arguments.json:
+        print(json.dumps(record, indent=2))
+    else:
+        _report(trained, data, summaries, record)
+
+
+def _data(arguments: argparse.Namespace, trained: TrainedRun) -> ImageData:
+    """The labelled images, with the run's classes."""
+    from longtail.datasets.factory import DATASETS, IN_FILES, create_data
+    from longtail.datasets.labelled import load_labelled, only_readable, relabelled
+    from longtail.errors import UserError
+
+    name = arguments.data
+    if name is None:
+        name = arguments.data = trained.record["identity"].get("data", "")
+        if name in IN_FILES and arguments.root is None:
+            raise UserError(f"{trained.folder} does not tell where its images are; say --data PATH, or --root DIR")
+    if name in DATASETS:
+        size = trained.image_size if name in IN_FILES else None
+        made = create_data(name, root=arguments.root or "data", image_size=size, only_tested=True)
+        data = relabelled(made.test, trained.class_names, name)
+    elif Path(name).expanduser().exists():
+        data = load_labelled(name, trained.class_names, upright=trained.record["input"]["upright"])
+    else:
+        raise UserError(f"--data {name}: there is no such folder or table, nor a data set; those are {', '.join(DATASETS)}")
+    return only_readable(data) if arguments.on_bad_image == "skip" else data
+
+
+def _distributions(trained: TrainedRun, summaries: dict[str, Summary]) -> list[dict[str, Any]]:
+    """Accuracy under every test distribution, by what was added to the logits."""
+    from longtail.metrics.distributions import DISTRIBUTIONS, accuracy_under, shares_of
+
+    rows = []
+    for each in DISTRIBUTIONS:
+        shares = shares_of(each, trained.class_counts)
+        accuracies = {name: accuracy_under(shares, summary.per_class_accuracy) for name, summary in summaries.items()}
+        rows.append({"direction": each.direction, "ratio": each.ratio, "accuracy": accuracies})
+    return rows
+
+
+def _record(
+    arguments: argparse.Namespace,
+    trained: TrainedRun,
+    data: ImageData,
+    summaries: dict[str, Summary],
+    source: str | None,
+    target: str | None,
+) -> dict[str, Any]:
+    absent = [name for name, count in zip(trained.class_names, data.class_counts, strict=True) if not count]
+    return {
+        "format": 1,
+        "run": str(trained.folder),
+        "checkpoint": trained.which,
+        "epoch": trained.epoch,
+        "data": arguments.data,
+        "images": len(data),
+        "class_names": list(trained.class_names),
+        "classes_without_images": absent,
+        "source_prior": source,
+        "target_prior": target,
+        "logit_scale": trained.logit_scale,
+        "results": {name: summary.to_dict() for name, summary in summaries.items()},
+        "test_distributions": _distributions(trained, summaries),
+    }
+
+
+_LABELS = {_PLAIN: "as trained", _ADJUSTED: "adjusted"}
+
+
+def _report(trained: TrainedRun, data: ImageData, summaries: dict[str, Summary], record: dict[str, Any]) -> None:
+    _heading(
+        f"{trained.method}, {trained.which} checkpoint (epoch {trained.epoch}), {images(len(data))} of {record['data']}, in %"
+    )
+    plain = summaries[_PLAIN]
+    columns = {name: key for name, key in _COLUMNS.items() if key != "top5" or plain.top_k < len(trained.class_names)}
+    shown = table("", *(f"top-{plain.top_k}" if key == "top5" else name for name, key in columns.items()), numbers=True)
+    for name, summary in summaries.items():
+        shown.add_row(_LABELS[name], *(percent(getattr(summary, key)) for key in columns.values()))
+    console().print(shown)
+    _explain(trained, plain, record)
+    _heading("Accuracy under other class distributions, in %")
+    shown = table("test set", *(_LABELS[name] for name in summaries), numbers=True)
+    for row in record["test_distributions"]:
+        name = row["direction"] if row["ratio"] == 1 else f"{row['direction']} {row['ratio']}"
+        shown.add_row(name, *(percent(each) for each in row["accuracy"].values()))
+    console().print(shown)
+    print("forward R: class sizes fall exponentially as in training, the largest R times the smallest; backward R: they rise")
+    print("computed: the accuracies of the classes, weighted by their shares, which is what drawn test sets have on average")
+
+
+def _heading(text: str) -> None:
+    print()
+    console().print(text, style="bold", markup=False, soft_wrap=True)
+
+
+def _explain(trained: TrainedRun, plain: Summary, record: dict[str, Any]) -> None:
+    """What the columns are, and whatever is out of the ordinary."""
+    print(f"worst class as trained: {trained.class_names[plain.worst_class]}; negative log likelihood: {plain.nll:.3f}")
+    many, few = trained.thresholds.many, trained.thresholds.few
+    print(f"many: more than {many} training images, few: fewer than {few}; balanced: mean over classes")
+    if trained.logit_scale != 1:
+        print(f"the network gives cosines; probabilities are those of {trained.logit_scale:g} times as much, as in its loss")
+    if record["target_prior"] is not None:
+        print(f"adjusted: logits + log prior of {record['target_prior']} - log prior of {record['source_prior']}")
+    absent = record["classes_without_images"]
+    if absent:
+        named = ", ".join(absent[:5]) + (", ..." if len(absent) > 5 else "")
+        print(f"{len(absent)} of {len(trained.class_names)} classes have no image here and count nowhere: {named}")

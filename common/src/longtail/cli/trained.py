@@ -1,0 +1,82 @@
+"""What the commands share that use a trained run."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from longtail.cli.parsing import Parser
+from longtail.training.options import at_least
+
+if TYPE_CHECKING:
+    from longtail.training.trained import TrainedRun
+
+
+class WithExamples(argparse.HelpFormatter):
+    """Leaves the lines of examples as they are, and wraps all other texts."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return text if "\n" in text else super()._fill_text(text, width, indent)
+
+
+def add_run(parser: Parser) -> None:
+    """Add which run it is."""
+    parser.add_argument("run_folder", metavar="RUN", help="folder of a run of longtail train")
+    parser.add_argument(
+        "--which",
+        choices=("best", "last"),
+        default="best",
+        help="checkpoint of the chosen or of the latest epoch (default: %(default)s)",
+    )
+
+
+def add_showing(parser: Parser) -> None:
+    """Add how images are shown to the network."""
+    parser.add_argument(
+        "--batch-size", type=at_least(1), default=64, metavar="N", help="images at a time (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--device",
+        default="auto",
+        metavar="DEVICE",
+        help="auto (CUDA where there is one), cpu, cuda or cuda:N (default: %(default)s)",
+    )
+
+
+def load(arguments: argparse.Namespace, device: str) -> TrainedRun:
+    """The run that a command names, with a notice where its training has not come to an end."""
+    from longtail.training.devices import make_exact
+    from longtail.training.trained import load_run
+
+    loaded = load_run(arguments.run_folder, arguments.which, device=device)
+    make_exact(loaded.device)
+    if not loaded.is_finished:
+        whose = "the best epoch so far" if loaded.which == "best" else "the latest state"
+        print(
+            f"notice: the training of {loaded.folder} has not come to its end; this is {whose}, after epoch {loaded.epoch}",
+            file=sys.stderr,
+        )
+    return loaded
+
+
+@contextmanager
+def progress_bar(total: int) -> Iterator[Callable[[int], None]]:
+    """A bar over so many images on standard error, where that is a terminal.
+
+    Yields:
+        What takes the number of images done since it was called last.
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task("images", total=total)
+        yield lambda done: bar.advance(task, done)
+
+
+def images(count: int) -> str:
+    """`1 image`, `2 images`."""
+    return f"{count} image{'' if count == 1 else 's'}"
