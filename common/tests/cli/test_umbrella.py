@@ -14,7 +14,17 @@ from longtail.errors import UserError
 from longtail.training import method
 from longtail.training.registry import GROUP, installed_methods
 
-HELP = [[], ["demo"], ["methods"], ["train"], ["data"], ["data", "fake"], ["data", "make"], ["data", "make", "cifar10-lt"]]
+HELP = [
+    [],
+    ["demo"],
+    ["methods"],
+    ["train"],
+    ["data"],
+    ["data", "inspect"],
+    ["data", "fake"],
+    ["data", "make"],
+    ["data", "make", "cifar10-lt"],
+]
 
 
 @pytest.mark.parametrize("words", HELP, ids=" ".join)
@@ -55,7 +65,7 @@ def test_version(longtail):
         ("trian", "invalid choice: 'trian'"),
         ("train", "required: METHOD\n"),
         ("train magic", "invalid choice: 'magic' (choose from"),
-        ("train erm --data svhn", "argument --data: invalid choice: 'svhn'"),
+        ("train erm --data svhn", "argument --data: unknown data set 'svhn'; choose one of"),
         ("train erm --imbalance-factor 100", "write 0.01 for a ratio of 100"),
         ("train erm --imbalance-factor 0.0001", "use a factor above"),
         ("train erm --backbone resnet33", "argument --backbone: invalid choice: 'resnet33'"),

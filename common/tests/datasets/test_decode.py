@@ -206,8 +206,23 @@ def test_truncated_files_are_unreadable(suffix, kept, tmp_path):
         read_image(tmp_path / f"a.{suffix}")
 
 
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic", "the format HEIC, whatever its name says; convert it to JPEG"),
+        (b"\x00\x00\x00\x1cftypavif\x00\x00\x00\x00mif1avif", "the format AVIF, whatever its name says; convert it to JPEG"),
+        (b"\n<!DOCTYPE html><html></html>", "a web page instead of a picture; download it again"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "git lfs pull"),
+    ],
+)
+def test_what_people_take_for_pictures_is_told_by_name(content, reason, tmp_path):
+    (tmp_path / "a.jpg").write_bytes(content)
+    with pytest.raises(UnreadableImage, match=reason):
+        read_image(tmp_path / "a.jpg")
+
+
 def test_what_is_no_picture_is_unreadable(tmp_path):
-    (tmp_path / "text.jpg").write_text("<html>404 Not Found</html>")
+    (tmp_path / "text.jpg").write_text("404 Not Found")
     (tmp_path / "empty.jpg").touch()
     (tmp_path / "header.jpg").write_bytes(save(picture(), tmp_path / "a.jpg").read_bytes()[:20])
     (tmp_path / "drawing.jpg").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 4 4\n%%EndComments\nshowpage\n")

@@ -1,4 +1,4 @@
-"""`longtail data`: small stand-ins for data sets, to rehearse commands on, and data sets and lists made of others."""
+"""`longtail data`: a look at data sets; small stand-ins to rehearse on; data sets and lists made of others."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from longtail.cli.inspect import add_inspect
 from longtail.cli.parsing import Parser, split_seed
 from longtail.datasets.fake import LAYOUTS
 from longtail.datasets.making import KINDS, WITHOUT_IMAGES
@@ -15,9 +16,12 @@ from longtail.training.options import at_least
 def add_parser(commands: argparse._SubParsersAction[Parser]) -> None:
     """Add the subcommand and its own subcommands."""
     parser = commands.add_parser(
-        "data", help="make long-tailed data sets, or fake ones to rehearse on", description="Work with data sets."
+        "data",
+        help="look at images of your own, make long-tailed data sets, or fake ones to rehearse on",
+        description="Work with data sets.",
     )
     actions = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    add_inspect(actions)
     _add_fake(actions)
     _add_make(actions)
 

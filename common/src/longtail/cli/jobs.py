@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from longtail.backbones import create_backbone
 from longtail.datasets.base import LongTailData
-from longtail.datasets.factory import LONG_TAILED_BY_RULE, create_data
-from longtail.metrics import ShotThresholds
+from longtail.datasets.factory import LONG_TAILED_BY_RULE, create_data, is_own
+from longtail.datasets.own import TEST_FRACTION, own_name
+from longtail.metrics import ShotThresholds, adapted_thresholds
 from longtail.training.execute import Plan, execute
 from longtail.training.method import Method
 from longtail.training.reports import Listener
@@ -28,9 +29,10 @@ class Source:
     """Which long-tailed data set; the arguments of `create_data`.
 
     Args:
-        data: its name.
+        data: its name, or the whole path of a folder or table of one's own.
         imbalance_factor, profile, split_seed: how it was made long-tailed, if it is not so by itself.
         image_size: side in pixels that images in files are brought to; None for the data set's own.
+        test_fraction: part of each class that is tested on, of one's own data without test images; drawn with `split_seed`.
     """
 
     data: str = "digits"
@@ -38,6 +40,17 @@ class Source:
     profile: str = "exp"
     split_seed: int | None = 0
     image_size: int | None = None
+    test_fraction: float = TEST_FRACTION
+
+    @property
+    def label(self) -> str:
+        """What people call it."""
+        return own_name(self.data) if self.is_own else self.data
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it is somebody's own data, given by their path."""
+        return is_own(self.data)
 
     @property
     def is_cut(self) -> bool:
@@ -60,7 +73,12 @@ class Source:
             holdout=runtime.val_fraction if runtime.select == "val" else None,
             image_size=self.image_size,
             on_bad_image=runtime.on_bad_image,
+            test_fraction=self.test_fraction,
         )
+
+    def identity(self) -> dict[str, Any]:
+        """What must agree for two runs to be on the same data, as far as it was asked for."""
+        return {name: value for name, value in asdict(self).items() if name != "test_fraction" or self.is_own}
 
 
 @dataclass(frozen=True)
@@ -76,6 +94,7 @@ class Job:
         runtime: the shared options.
         thresholds: bounds of the shot groups.
         workers: processes of each loader, where images are files.
+        adapt: the bounds were not asked for, and are to be those that fit the data.
     """
 
     method: Method
@@ -86,6 +105,11 @@ class Job:
     runtime: RuntimeOptions
     thresholds: ShotThresholds
     workers: int = 4
+    adapt: bool = False
+
+    def fitted(self, data: LongTailData) -> Job:
+        """The job with the shot groups that it will go by on its data."""
+        return replace(self, thresholds=adapted_thresholds(data.class_counts)) if self.adapt else self
 
     def identity(self) -> dict[str, Any]:
         """What must agree, besides what `execute` compares, for one run to be the continuation of another."""
@@ -93,7 +117,7 @@ class Job:
         return {
             "method": self.method.name,
             "backbone": self.backbone,
-            **asdict(self.source),
+            **self.source.identity(),
             **thresholds,
             **asdict(self.options),
         }
@@ -109,16 +133,20 @@ class Job:
             shared: the shared options that belong to a run's identity, by name.
         """
         source = self.source
-        parts = [source.data, *_cut(source), f"{source.image_size}px" if source.image_size else ""]
+        parts = [source.label, *_cut(source), f"{source.image_size}px" if source.image_size else ""]
         parts += [self.backbone if self.backbone != source.default_backbone else "", self.method.name]
         parts += _not_default(self.options)
         parts += _not_default(self.runtime, only=shared)
-        parts += ["" if self.thresholds == ShotThresholds() else f"shots{self.thresholds.many}_{self.thresholds.few}"]
+        usual = self.adapt or self.thresholds == ShotThresholds()
+        parts += ["" if usual else f"shots{self.thresholds.many}_{self.thresholds.few}"]
         return _file_name([*filter(None, parts), f"seed{self.seed}"])
 
 
 def _cut(source: Source) -> list[str]:
-    """How the data set was made long-tailed."""
+    """How the data set was made long-tailed, or its test images were drawn."""
+    if source.is_own:
+        fraction = f"test{source.test_fraction:g}" if source.test_fraction != TEST_FRACTION else ""
+        return [fraction, f"split{source.split_seed}" if source.split_seed else ""]
     if not source.is_cut:
         return []
     factor = f"if{source.imbalance_factor:g}" if source.profile != "balanced" else ""
@@ -180,6 +208,7 @@ def run_job(
     Returns:
         The run, and the results of `execute`.
     """
+    job = job.fitted(data)
     opened: list[Run] = []
 
     def open_named(shared: Mapping[str, Any]) -> Run:

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from longtail.metrics import ShotThresholds
+
 _PIPE_WIDTH = 100
 """A pipe has no width, and the 80 that rich takes for one folds tables."""
 
@@ -38,6 +40,20 @@ def table(*columns: str, title: str | None = None, numbers: bool = False) -> Tab
         for column in made.columns[1:]:
             column.justify = "right"
     return made
+
+
+def told_of_groups(thresholds: ShotThresholds, *, adapted: bool = False) -> str:
+    """What the shot groups are, in a line.
+
+    Args:
+        thresholds: their bounds.
+        adapted: say what rule they come from, where it is not the usual one.
+    """
+    text = f"many: more than {thresholds.many} training images, few: fewer than {thresholds.few}"
+    usual = type(thresholds)()
+    if not adapted or thresholds == usual:
+        return text
+    return f"{text} (thirds of the classes by size, since none has more than {usual.many}; --thresholds for others)"
 
 
 def percent(share: float | None) -> str:

@@ -26,6 +26,16 @@ class Parser(argparse.ArgumentParser):
         raise UserError(f"{message}\nsee {self.prog} --help")
 
 
+def data_set(text: str) -> str:
+    """The type of an argument that is a data set's name, or the path of somebody's own data, which becomes a whole one."""
+    from longtail.datasets.factory import known_or_there
+
+    try:
+        return known_or_there(text)
+    except UserError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
 def split_seed(text: str) -> int | None:
     """The type of an argument that is a split's seed, or `first` for a split without a draw, which is None."""
     if text == "first":

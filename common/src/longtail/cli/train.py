@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from longtail.cli.output import console, percent, table
-from longtail.cli.parsing import Parser, add_options, read_options, split_seed
-from longtail.training.options import at_least
+from longtail.cli.output import console, percent, table, told_of_groups
+from longtail.cli.parsing import Parser, add_options, data_set, read_options, split_seed
+from longtail.training.options import at_least, between
 from longtail.training.registry import installed_methods
 from longtail.training.runtime import RuntimeOptions, add_runtime_options
 
@@ -53,6 +54,9 @@ def run(arguments: argparse.Namespace) -> int | None:
         return code
     job = read_job(method, parsed)
     data = job.source.load(parsed.root, job.runtime)
+    job = job.fitted(data)
+    if job.adapt and ranks().is_first:
+        print(f"notice: shot groups: {told_of_groups(job.thresholds, adapted=True)}", file=sys.stderr)
 
     def open_run(name: str, identity: Mapping[str, Any]) -> Run:
         folder = Path("runs") / name if parsed.out is None else Path(parsed.out)
@@ -78,6 +82,7 @@ def create_method_parser(method: Method) -> Parser:
     """The parser of what follows `longtail train METHOD`."""
     from longtail.backbones import BACKBONES
     from longtail.datasets.factory import DATASETS, LONG_TAILED_BY_RULE
+    from longtail.datasets.own import TEST_FRACTION
     from longtail.datasets.splits import PROFILES
     from longtail.metrics import ShotThresholds
 
@@ -88,8 +93,17 @@ def create_method_parser(method: Method) -> Parser:
         f"imbalance factor, profile and split seed are for {', '.join(LONG_TAILED_BY_RULE)}; "
         "the others are long-tailed as they are",
     )
-    group.add_argument("--data", choices=DATASETS, default="digits", help="data set (default: %(default)s)")
-    group.add_argument("--root", default="data", metavar="DIR", help="folder of the data set's files (default: %(default)s)")
+    group.add_argument(
+        "--data",
+        type=data_set,
+        default="digits",
+        metavar="NAME|PATH",
+        help=f"{', '.join(DATASETS)}, or the path of images of your own: a folder of class folders, or a table with "
+        "the columns path and label; longtail data inspect PATH looks at them first (default: %(default)s)",
+    )
+    group.add_argument(
+        "--root", default="data", metavar="DIR", help="folder of the files of a data set with a name (default: %(default)s)"
+    )
     group.add_argument(
         "--imbalance-factor",
         type=float,
@@ -103,7 +117,16 @@ def create_method_parser(method: Method) -> Parser:
         type=split_seed,
         default=0,
         metavar="N",
-        help="which images the classes keep: a seed to draw them with, or `first` for the first ones (default: %(default)s)",
+        help="which images the classes keep: a seed to draw them with, or `first` for the first ones; of your own images the "
+        "seed that test images are drawn with (default: %(default)s)",
+    )
+    group.add_argument(
+        "--test-fraction",
+        type=between(0, 0.9, least_excluded=True),
+        default=TEST_FRACTION,
+        metavar="F",
+        help="share of each class to test on, of your own images that have neither test nor validation images "
+        "(default: %(default)s)",
     )
     group.add_argument(
         "--image-size", type=at_least(1), metavar="N", help="side in pixels that images in files are brought to (default: 224)"
@@ -127,10 +150,10 @@ def create_method_parser(method: Method) -> Parser:
         "--thresholds",
         type=at_least(0),
         nargs=2,
-        default=(shots.many, shots.few),
         metavar=("MANY", "FEW"),
         help="many-shot classes have more training images than MANY, few-shot ones fewer than FEW "
-        f"(default: {shots.many} {shots.few})",
+        f"(default: {shots.many} {shots.few}; of your own images, where no class has more than {shots.many}, what cuts the "
+        "classes into thirds by size)",
     )
     group.add_argument(
         "--log-interval", type=at_least(1), default=50, metavar="N", help="batches between updates (default: %(default)s)"
@@ -145,7 +168,6 @@ def read_job(method: Method, parsed: argparse.Namespace) -> Job:
     from longtail.cli.jobs import Job, Source
     from longtail.metrics import ShotThresholds
 
-    many, few = parsed.thresholds
     source = Source(**{each.name: getattr(parsed, each.name) for each in fields(Source)})
     return Job(
         method=method,
@@ -154,8 +176,9 @@ def read_job(method: Method, parsed: argparse.Namespace) -> Job:
         backbone=parsed.backbone or source.default_backbone,
         seed=parsed.seed,
         runtime=RuntimeOptions.from_arguments(parsed),
-        thresholds=ShotThresholds(many=many, few=few),
+        thresholds=ShotThresholds() if parsed.thresholds is None else ShotThresholds(*parsed.thresholds),
         workers=parsed.workers,
+        adapt=parsed.thresholds is None and source.is_own,
     )
 
 
@@ -176,12 +199,11 @@ _SELECTION = {
 
 def report(job: Job, results: dict[str, Any], folder: Path) -> None:
     """Print the test results of the best and the last epoch, and where the run lies."""
-    shown = table("", "epoch", *_COLUMNS, title=f"{job.method.name} on {job.source.data}: test accuracy in %", numbers=True)
+    shown = table("", "epoch", *_COLUMNS, title=f"{job.method.name} on {job.source.label}: test accuracy in %", numbers=True)
     for label in ("best", "last"):
         result = results[label]
         shown.add_row(label, str(result["epoch"] + 1), *(percent(result[key]) for key in _COLUMNS.values()))
     console().print(shown)
-    many, few = job.thresholds.many, job.thresholds.few
-    print(f"many: more than {many} training images, few: fewer than {few}; balanced: mean over classes")
+    print(f"{told_of_groups(job.thresholds)}; balanced: mean over classes")
     print(_SELECTION[results["select"]])
     print(f"run folder: {folder}")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -126,6 +126,30 @@ class ImageData:
         return replace(self, images=self.images.take(chosen), labels=self.labels[chosen])
 
 
+PARTS = ("train", "val", "test")
+"""What the parts of a data set are called."""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Images that were drawn out of a training set to judge on.
+
+    Args:
+        fraction: part of each class.
+        seed: of the draw.
+        images: their paths; none of images in memory.
+    """
+
+    fraction: float
+    seed: int
+    images: tuple[str, ...]
+
+    @classmethod
+    def of(cls, part: ImageData, fraction: float, seed: int) -> Drawn:
+        """The note of a part that was drawn so."""
+        return cls(fraction, seed, part.images.paths if isinstance(part.images, FileImages) else ())
+
+
 @dataclass(frozen=True)
 class LongTailData:
     """A long-tailed training set with what it is judged on.
@@ -142,6 +166,7 @@ class LongTailData:
             or None. Whether its images are in `train` as well is the data set's affair; it is never evaluated on.
         counts: int64, shape (C,), the images per class that losses, priors and shot groups go by where those of `train` are not
             meant, or None.
+        drawn: of data of one's own the parts that were drawn out of the training set, by name.
     """
 
     name: str
@@ -154,6 +179,7 @@ class LongTailData:
     left_out: tuple[str, ...] = ()
     meta: ImageData | None = None
     counts: Indices | None = None
+    drawn: Mapping[str, Drawn] = field(default_factory=dict)
 
     @property
     def num_classes(self) -> int:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import io
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -31,7 +32,7 @@ _TURNS = {
 }
 """What brings a picture upright, by the value of its EXIF orientation."""
 
-_OF_THE_MACHINE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+OF_THE_MACHINE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 """Failures that say nothing about the file."""
 
 
@@ -53,27 +54,64 @@ def read_image(path: str | Path, *, upright: bool = False) -> Pixels:
         UnreadableImage: the file is missing, damaged, too large (Pillow's limit against decompression bombs) or no picture.
     """
     content = _bytes_of(path)
-    _silence()
+    silence()
     if not upright:
         pixels = _decode_jpeg(content)
         if pixels is not None:
             return pixels
+    with reasons(lambda: bytes(content[:_START_LENGTH])), Image.open(io.BytesIO(content.data), formats=FORMATS) as image:
+        return _pixels(image, content, upright)
+
+
+@contextmanager
+def reasons(start: Callable[[], bytes]) -> Iterator[None]:
+    """Makes what Pillow raises at a damaged file the reason in a few words.
+
+    Args:
+        start: returns how the file begins, where Pillow does not know it.
+
+    Raises:
+        UnreadableImage: instead of anything but a lack of memory.
+    """
     try:
-        with Image.open(io.BytesIO(content.data), formats=FORMATS) as image:
-            return _pixels(image, content, upright)
+        yield
     except (UnreadableImage, MemoryError):
         raise
     except UnidentifiedImageError:
-        raise UnreadableImage(f"no picture of the formats {', '.join(FORMATS)}, or its beginning is damaged") from None
+        raise UnreadableImage(_what_else(start())) from None
     except Exception as error:  # damaged files fail in any operation of Pillow: SyntaxError, struct.error, ValueError, ...
         raise UnreadableImage(" ".join(str(error).split()) or type(error).__name__) from error
+
+
+_START_LENGTH = 64
+
+
+def _what_else(start: bytes) -> str:
+    """What a file is that is no picture that can be read, by its first bytes."""
+    if start[4:8] == b"ftyp" and start[8:12].lower() in (
+        b"heic",
+        b"heix",
+        b"hevc",
+        b"heim",
+        b"mif1",
+        b"msf1",
+        b"avif",
+        b"avis",
+    ):
+        kind = "AVIF" if start[8:11].lower() == b"avi" else "HEIC"
+        return f"a picture of the format {kind}, whatever its name says; convert it to JPEG"
+    if start.lstrip()[:9].lower() == b"<!doctype" or start.lstrip()[:5].lower() == b"<html":
+        return "a web page instead of a picture; download it again"
+    if start.startswith(b"version https://git-lfs"):
+        return "a placeholder of Git LFS instead of a picture; fetch it with git lfs pull"
+    return f"no picture of the formats {', '.join(FORMATS)}, or its beginning is damaged"
 
 
 def _bytes_of(path: str | Path) -> Pixels:
     try:
         content = np.fromfile(path, dtype=np.uint8)
     except OSError as error:
-        if error.errno in _OF_THE_MACHINE:
+        if error.errno in OF_THE_MACHINE:
             raise
         raise UnreadableImage(error.strerror or str(error)) from error
     if not len(content):
@@ -81,7 +119,7 @@ def _bytes_of(path: str | Path) -> Pixels:
     return content
 
 
-def _silence() -> None:
+def silence() -> None:
     """Keeps warnings about single files from flooding the terminal, for the rest of the process.
 
     Not with `catch_warnings`, which mixes up the filters when several threads read.
@@ -92,14 +130,18 @@ def _silence() -> None:
 
 
 def _pixels(image: Image.Image, content: Pixels, upright: bool) -> Pixels:
-    # Pillow only warns up to twice its limit
-    if not _is_safe(image.height, image.width):
-        raise UnreadableImage(f"{image.width} x {image.height} pixels, more than the {Image.MAX_IMAGE_PIXELS} that are safe")
+    check_size(image)
     if upright and _turn(image) is None:
         fast = _decode_jpeg(content)
         if fast is not None:
             return fast
     return pixels_of(image, upright=upright)
+
+
+def check_size(image: Image.Image) -> None:
+    """An UnreadableImage if it would take too much memory; Pillow only warns up to twice its limit."""
+    if not _is_safe(image.height, image.width):
+        raise UnreadableImage(f"{image.width} x {image.height} pixels, more than the {Image.MAX_IMAGE_PIXELS} that are safe")
 
 
 def pixels_of(image: Image.Image, *, upright: bool = False) -> Pixels:

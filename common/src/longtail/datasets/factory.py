@@ -9,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from longtail.datasets.base import ArrayImages, FileImages, ImageData, Images, LongTailData
+from longtail.datasets.base import ArrayImages, Drawn, FileImages, ImageData, Images, LongTailData
 from longtail.datasets.cifar import load_cifar
 from longtail.datasets.digits import load_digits
 from longtail.datasets.folder import load_folder
 from longtail.datasets.lists import load_list_data
+from longtail.datasets.own import TEST_FRACTION, load_own
 from longtail.datasets.published import LISTS
 from longtail.datasets.splits import stratified_holdout
 from longtail.datasets.tables import TABLES, load_tables
@@ -29,6 +30,25 @@ DATASETS = (*LONG_TAILED_BY_RULE, *IN_FILES)
 
 ON_BAD_IMAGE = ("fail", "skip")
 """What may happen to an image that is missing or cannot be read."""
+
+
+def is_own(name: str) -> bool:
+    """Whether what is given for a data set is the path of a folder or a table, and no name of `DATASETS`."""
+    return name not in DATASETS
+
+
+def known_or_there(name: str) -> str:
+    """The name, if it is one of `DATASETS`, or the whole path of a folder or table that is there.
+
+    Raises:
+        UserError: it is neither.
+    """
+    path = Path(name).expanduser()
+    if is_own(name) and not path.exists():
+        raise UserError(
+            f"unknown data set {name!r}; choose one of {', '.join(DATASETS)}, or give the path of a folder or table"
+        )
+    return str(path.resolve()) if is_own(name) else name
 
 
 def create_data(
@@ -47,14 +67,15 @@ def create_data(
     list_folders: Sequence[str | Path] = (),
     num_classes: int | None = None,
     train_table: str = TABLES["train"],
+    test_fraction: float = TEST_FRACTION,
 ) -> LongTailData:
     """The data set `name` with its long-tailed training set.
 
     Args:
-        name: one of `DATASETS`.
-        root: folder of the files; `digits` needs none.
+        name: one of `DATASETS`, or the path of a folder or a table of one's own, see `own.find_own`.
+        root: folder of the files; `digits` and a path need none.
         imbalance_factor: smallest class / largest class, in (0, 1]; this, `profile` and `split_seed` are for the data sets of
-            `LONG_TAILED_BY_RULE` only.
+            `LONG_TAILED_BY_RULE` only; the seed also draws the test images of one's own data that come without any.
         profile: `exp`, `step` or `balanced`; see `splits.class_counts`.
         split_seed: which images the long-tailed training set keeps: those that LDAM's code draws with this seed; None keeps the
             first ones of each class. See `splits.long_tailed_subset`.
@@ -68,18 +89,31 @@ def create_data(
         only_tested: of the training set nothing but its labels is needed, so that the images of its list need not be there.
         list_folders: where the lists of `LISTS` are looked for first, see `lists.load_list_data`.
         num_classes, train_table: for `csv` only, see `tables.load_tables`.
+        test_fraction: for one's own data only, see `own.find_own`.
 
     Raises:
         UserError: for an unknown name, missing or damaged files, and impossible splits.
     """
-    if name not in DATASETS:
-        raise UserError(f"unknown data set {name!r}; choose one of {', '.join(DATASETS)}")
+    name = known_or_there(name)
     if on_bad_image not in ON_BAD_IMAGE:
         raise UserError(f"unknown treatment {on_bad_image!r} of bad images; choose one of {', '.join(ON_BAD_IMAGE)}")
-    if name in IN_FILES:
+    if is_own(name) or name in IN_FILES:
         looked_at = () if on_bad_image == "skip" else ("test",) if only_tested else ("train", "val", "test")
         size, with_val = _checked_size(image_size), holdout is not None
-        if name == "folder":
+        if is_own(name):
+            if split_seed is None:
+                raise UserError(
+                    "the test images of data of your own are drawn; --split-seed takes a number for them, not first"
+                )
+            data = load_own(
+                name,
+                image_size=size,
+                with_val=with_val,
+                test_fraction=test_fraction,
+                split_seed=split_seed,
+                demand_images=bool(looked_at),
+            )
+        elif name == "folder":
             data = load_folder(root, image_size=size, with_val=with_val)
         elif name == "csv":
             data = load_tables(
@@ -103,7 +137,10 @@ def create_data(
         data = load_cifar(
             name, root, imbalance_factor=imbalance_factor, profile=profile, split_seed=split_seed, download=download
         )
-    return hold_out(data, holdout, holdout_seed)
+    held = hold_out(data, holdout, holdout_seed)
+    if not is_own(name) or held.val is None or held.val is data.val or holdout is None:
+        return held
+    return replace(held, drawn={**held.drawn, "val": Drawn.of(held.val, holdout, holdout_seed)})
 
 
 def hold_out(data: LongTailData, fraction: float | None, seed: int = 0) -> LongTailData:
@@ -166,4 +203,4 @@ def _content(images: Images) -> tuple[str, bytes | memoryview]:
         return str(images.array.shape), np.ascontiguousarray(images.array).data
     if not isinstance(images, FileImages):
         raise ValueError(f"no fingerprint is known for {type(images).__name__}")
-    return "upright paths" if images.upright else "paths", "\n".join(images.paths).encode()
+    return "upright paths" if images.upright else "paths", "\n".join(images.paths).encode(errors="surrogateescape")

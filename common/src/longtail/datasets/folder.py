@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 from collections.abc import Iterator
@@ -73,10 +74,12 @@ class ClassFolders:
     Args:
         by_class: sorted paths for each class folder.
         others: files that are no images, or in no class folder.
+        loops: links that lead to a folder that they lie in, or to themselves; nothing is looked for behind them.
     """
 
     by_class: dict[str, list[str]] = field(default_factory=dict)
     others: list[str] = field(default_factory=list)
+    loops: list[str] = field(default_factory=list)
 
     @classmethod
     def read(cls, root: Path, name: str = "") -> ClassFolders:
@@ -86,12 +89,16 @@ class ClassFolders:
             UserError: a folder cannot be listed.
         """
         found = cls()
+        top = Path(os.path.realpath(root / name))
+        above = (str(top), *map(str, top.parents))
         try:
-            for entry in _visible(root / name):
-                if entry.is_dir():
-                    found.by_class[entry.name] = list(found._images_below(root, PurePosixPath(name, entry.name), ()))
+            for entry in visible(root / name):
+                path = PurePosixPath(name, entry.name)
+                is_folder = _is_folder(entry)
+                if is_folder:
+                    found.by_class[entry.name] = list(found._images_below(root, path, above))
                 else:
-                    found.others.append(str(PurePosixPath(name, entry.name)))
+                    (found.loops if is_folder is None else found.others).append(str(path))
         except OSError as error:
             raise UserError(f"cannot list {error.filename}: {error.strerror}") from error
         return found
@@ -103,16 +110,30 @@ class ClassFolders:
 
     def _images_below(self, root: Path, folder: PurePosixPath, above: tuple[str, ...]) -> Iterator[str]:
         real = os.path.realpath(root / folder)
-        if real in above:  # a link to a folder that it lies in
+        if real in above:
+            self.loops.append(str(folder))
             return
-        for entry in _visible(root / folder):
+        for entry in visible(root / folder):
             path = folder / entry.name
-            if entry.is_dir():
+            is_folder = _is_folder(entry)
+            if is_folder:
                 yield from self._images_below(root, path, (*above, real))
+            elif is_folder is None:
+                self.loops.append(str(path))
             elif path.suffix.lower() in EXTENSIONS:
                 yield str(path)
             else:
                 self.others.append(str(path))
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool | None:
+    """Whether it is, or leads to, a folder; None for a link that leads to itself."""
+    try:
+        return entry.is_dir()
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        return None
 
 
 def _part(root: Path, name: str) -> ClassFolders:
@@ -132,6 +153,7 @@ def _images(part: ClassFolders, root: Path, classes: tuple[str, ...]) -> ImageDa
     return ImageData(FileImages(root, paths, upright=True), np.repeat(np.arange(len(classes)), counts), classes)
 
 
-def _visible(folder: Path) -> list[os.DirEntry[str]]:
+def visible(folder: Path) -> list[os.DirEntry[str]]:
+    """What is in a folder, by name, without what is hidden."""
     with os.scandir(folder) as entries:
         return sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)

@@ -133,7 +133,7 @@ def _rows(text: str) -> Entries:
     """A path is made of the first three columns, whatever follows them; the label is the second. Blank lines are skipped."""
     return _from_columns(
         (number, line, ["/".join(row[:3]), row[1]] if len(row) >= 3 and all(row[:3]) else [])
-        for number, line, row in _columns(text)
+        for number, line, row in columns(text)
     )
 
 
@@ -142,7 +142,7 @@ def _table(text: str) -> Entries:
 
     In published tables paths begin with `data/`, a folder that is not there: they begin at the root.
     """
-    (_, first, header), *rows = _columns(text) or [(1, "", [])]
+    (_, first, header), *rows = columns(text) or [(1, "", [])]
     if len(header) > 1 and header[1].strip().isdecimal():
         raise ValueError(f"its first line is an image, {first.strip()!r}; a header such as `img,label` must come before it")
     if header and not rows:
@@ -155,15 +155,23 @@ def _table(text: str) -> Entries:
     )
 
 
-def _columns(text: str) -> list[tuple[int, str, list[str]]]:
-    """Number, text and columns of each line that is not blank."""
+def columns(text: str, delimiter: str = ",") -> list[tuple[int, str, list[str]]]:
+    """Number, text and columns of each line that is not blank.
+
+    Args:
+        text: of a table.
+        delimiter: what stands between columns.
+
+    Raises:
+        ValueError: a line's quotation marks do not match, with its number.
+    """
     rows = []
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
         try:
             # One by one: a quotation mark that nothing closes would otherwise take in all lines below it.
-            rows.append((number, line, next(csv.reader([line], strict=True))))
+            rows.append((number, line, next(csv.reader([line], delimiter=delimiter, strict=True))))
         except csv.Error as error:
             raise ValueError(f"line {number}: {error}") from error
     return rows

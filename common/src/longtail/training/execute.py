@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +145,7 @@ def execute(
             details={
                 "class_counts": counts.tolist(),
                 "left_out": list(data.left_out),
+                **({"drawn": {part: asdict(drawn) for part, drawn in data.drawn.items()}} if data.drawn else {}),
                 "parameters": sum(each.numel() for each in stage.recipe.backbone.parameters()),
                 "input": _input(data),
                 **({} if plan.model is None else {"model": dict(plan.model)}),

@@ -1,0 +1,169 @@
+"""Class folders of somebody's own, whether or not they are divided into training and test images."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from longtail.datasets.findings import ERROR, NOTE, WARNING, Finding, counted, examples, shown
+from longtail.datasets.folder import EXTENSIONS, ClassFolders, visible
+from longtail.datasets.gathered import OTHER_PICTURES, UNDIVIDED, Gathered, part_of
+from longtail.errors import UserError
+
+LAYOUT = "PATH/train/CLASS/... with PATH/test/CLASS/... (PATH/val/CLASS/... if you like), or PATH/CLASS/... alone"
+"""What class folders may look like."""
+
+
+def gather_folder(path: Path) -> Gathered:
+    """The images in the class folders of a folder.
+
+    With a folder `train`, images are divided as `train`, `val` and `test` (or a word of `PART_WORDS`) say; without one, every
+    folder is a class. Images of a class lie at any depth. Hidden files and folders do not count.
+
+    Args:
+        path: the folder.
+
+    Raises:
+        UserError: a folder cannot be listed.
+    """
+    try:
+        folders = [entry.name for entry in visible(path) if entry.is_dir()]
+    except OSError as error:
+        raise UserError(f"cannot list {shown(error.filename)}: {error.strerror}") from error
+    if any(part_of(name) == "train" for name in folders):
+        return _Reading(path, depth=1).divided(folders)
+    return _Reading(path, depth=0).undivided()
+
+
+@dataclass
+class _Reading:
+    """One folder being read, and what was noticed so far.
+
+    path: the folder.
+    depth: number of folders between it and a class folder.
+    """
+
+    path: Path
+    depth: int
+    findings: list[Finding] = field(default_factory=list)
+
+    def divided(self, folders: Sequence[str]) -> Gathered:
+        named: defaultdict[str, list[str]] = defaultdict(list)
+        for name in folders:
+            named[part_of(name) or UNDIVIDED].append(name)
+        found = {}
+        for part in ("train", "val", "test"):
+            for name in named[part][:1]:
+                found[part] = ClassFolders.read(self.path, name)
+            if len(named[part]) > 1:
+                text = f"{shown(self.path)} has {len(named[part])} folders for one part: {', '.join(named[part])}"
+                self._say(ERROR, "two-folders-for-one-part", text, "merge them, or move one of them out")
+        if named[UNDIVIDED]:
+            text = f"beside the folders of the parts there are others, which do not count: {examples(named[UNDIVIDED])}"
+            self._say(NOTE, "other-folders", text, "", named[UNDIVIDED])
+        for part, of_part in list(found.items()):
+            if not of_part.classes and part != "train":
+                del found[part]
+                self._say_unlabelled(named[part][0], of_part)
+        self._tell_of_all(found.values())
+        if not found["train"].classes:
+            self._say_nothing_found(self.path / named["train"][0], found["train"])
+        return self._gathered("class folders, divided into parts", found)
+
+    def undivided(self) -> Gathered:
+        found = ClassFolders.read(self.path)
+        self._tell_of_all([found])
+        if not found.classes:
+            self._say_nothing_found(self.path, found)
+        elif all(each is not None and part_of(each) for name in found.classes for each in self._inside(name, found)):
+            text = f"train, val and test are inside of the class folders of {shown(self.path)}, not around them"
+            self._say(ERROR, "parts-inside-classes", text, f"turn them round: {LAYOUT}")
+        else:
+            for name in sorted(found.classes):
+                others = found.classes - {name}
+                if part_of(name) and (others & set(self._inside(name, found)) or not others):
+                    text = f"{shown(self.path)} has a folder {name} with class folders in it, but no folder train"
+                    self._say(ERROR, "no-training-folder", text, f"put the images to train on into train/CLASS/: {LAYOUT}")
+        return self._gathered("one folder of class folders", {UNDIVIDED: found})
+
+    def _gathered(self, form: str, found: dict[str, ClassFolders]) -> Gathered:
+        parts = {
+            part: [(path, name) for name, paths in of_part.by_class.items() for path in paths]
+            for part, of_part in found.items()
+        }
+        return Gathered(form, self.path, parts, tuple(self.findings))
+
+    def _tell_of_all(self, parts: Iterable[ClassFolders]) -> None:
+        found = list(parts)
+        self._tell_of_nesting(found)
+        loops = [path for part in found for path in part.loops]
+        if loops:
+            text = f"{counted(len(loops), 'link')} in a circle: {examples(loops)}"
+            self._say(WARNING, "link-in-a-circle", text, "nothing behind it is looked at; delete it", loops)
+        classes = {name for part in found for name in part.classes}
+        folders = {name for part in found for name in part.by_class}
+        empty = sorted(folders - classes - {PurePosixPath(path).name for path in loops})
+        if empty and classes:
+            text = f"{counted(len(empty), 'folder')} without an image, no class: {examples(empty)}"
+            self._say(WARNING, "empty-folder", text, "put images into it, or delete it", empty)
+        self._tell_of_others([path for part in found for path in part.others])
+
+    def _tell_of_nesting(self, found: Sequence[ClassFolders]) -> None:
+        nested = sorted(
+            {f"{name}/{each}" for part in found for name in part.classes for each in self._inside(name, part) if each}
+        )
+        classes = {name for part in found for name in part.classes}
+        if nested and len(classes) > 1:
+            text = f"{counted(len(nested), 'folder')} with images inside of class folders: {examples(nested)}"
+            remedy = "their images count for the outer class; if they are classes themselves, move them one level up"
+            self._say(WARNING, "nested-folders", text, remedy, nested)
+        elif nested:
+            inside = shown(self.path / next(iter(classes)))
+            text = f"all images lie below one folder, {inside}, which has folders itself: {examples(nested)}"
+            self._say(WARNING, "nested-folders", text, f"if those are the classes, give {inside} instead", nested)
+
+    def _tell_of_others(self, others: Sequence[str]) -> None:
+        loose = [path for path in others if _extension(path) in EXTENSIONS]
+        unread = [path for path in others if _extension(path) in OTHER_PICTURES]
+        rest = [path for path in others if _extension(path) not in EXTENSIONS | OTHER_PICTURES]
+        if loose:
+            text = f"{counted(len(loose), 'image')} in no class folder: {examples(loose)}"
+            self._say(WARNING, "image-without-class", text, "they are left out; move them into folders of their classes", loose)
+        if unread:
+            text = f"{counted(len(unread), 'picture')} of kinds that are not read: {examples(unread)}"
+            self._say(WARNING, "other-pictures", text, "they are left out; convert them to JPEG or PNG", unread)
+        if rest:
+            text = f"{counted(len(rest), 'file')} ignored, since the name is not that of an image: {examples(rest)}"
+            self._say(NOTE, "other-files", text, "", rest)
+
+    def _inside(self, name: str, part: ClassFolders) -> list[str | None]:
+        """For each image of a class the folder in the class folder that it lies in; None for one straight in it."""
+        places = [PurePosixPath(path).parts[self.depth + 1 :] for path in part.by_class[name]]
+        return [place[0] if len(place) > 1 else None for place in places]
+
+    def _say_unlabelled(self, name: str, part: ClassFolders) -> None:
+        loose = [path for path in part.others if _extension(path) in EXTENSIONS]
+        what = f"{counted(len(loose), 'image')}, but in no class folders" if loose else "no image in class folders"
+        remedy = f"it does not count; without labels nothing can be judged: {name}/CLASS/..." if loose else "it does not count"
+        self._say(WARNING, "part-without-labels", f"{shown(self.path / name)} has {what}", remedy, loose)
+
+    def _say_nothing_found(self, folder: Path, found: ClassFolders) -> None:
+        tables = [path.name for path in sorted(self.path.glob("*.csv"))]
+        if any(_extension(path) in EXTENSIONS for path in found.others):
+            text = f"the images lie straight in {shown(folder)}, so that nothing tells their classes"
+            remedy = f"sort them into folders of their classes ({LAYOUT}), or write a table with the columns path,label"
+        else:
+            text = f"there is no image in the class folders of {shown(folder)}"
+            remedy = f"expected {LAYOUT}; images are called {', '.join(f'*{each}' for each in sorted(EXTENSIONS))}"
+        if tables:
+            remedy = f"give the table {shown(self.path / tables[0])} itself, if that is where the labels are; else {remedy}"
+        self._say(ERROR, "no-images", text, remedy)
+
+    def _say(self, level: str, kind: str, text: str, remedy: str, items: Sequence[str] = ()) -> None:
+        self.findings.append(Finding(level, kind, text, remedy, tuple(items)))
+
+
+def _extension(path: str) -> str:
+    return PurePosixPath(path).suffix.lower()
