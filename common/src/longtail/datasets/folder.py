@@ -94,11 +94,11 @@ class ClassFolders:
         try:
             for entry in visible(root / name):
                 path = PurePosixPath(name, entry.name)
-                is_folder = _is_folder(entry)
-                if is_folder:
+                inside = is_folder(entry)
+                if inside:
                     found.by_class[entry.name] = list(found._images_below(root, path, above))
                 else:
-                    (found.loops if is_folder is None else found.others).append(str(path))
+                    (found.loops if inside is None else found.others).append(str(path))
         except OSError as error:
             raise UserError(f"cannot list {error.filename}: {error.strerror}") from error
         return found
@@ -115,10 +115,10 @@ class ClassFolders:
             return
         for entry in visible(root / folder):
             path = folder / entry.name
-            is_folder = _is_folder(entry)
-            if is_folder:
+            inside = is_folder(entry)
+            if inside:
                 yield from self._images_below(root, path, (*above, real))
-            elif is_folder is None:
+            elif inside is None:
                 self.loops.append(str(path))
             elif path.suffix.lower() in EXTENSIONS:
                 yield str(path)
@@ -126,7 +126,7 @@ class ClassFolders:
                 self.others.append(str(path))
 
 
-def _is_folder(entry: os.DirEntry[str]) -> bool | None:
+def is_folder(entry: os.DirEntry[str]) -> bool | None:
     """Whether it is, or leads to, a folder; None for a link that leads to itself."""
     try:
         return entry.is_dir()

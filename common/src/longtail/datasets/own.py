@@ -86,7 +86,7 @@ def find_own(
     parts = {part: _images(gathered, part, classes) for part in gathered.parts}
     parts, drawn, told = _divided(parts, test_fraction, split_seed)
     findings = sorted(
-        [*gathered.findings, *told, *_judged(parts, classes)], key=lambda finding: (ERROR, WARNING, NOTE).index(finding.level)
+        [*gathered.findings, *_judged(parts, classes), *told], key=lambda finding: (ERROR, WARNING, NOTE).index(finding.level)
     )
     return OwnData(path, gathered.form, parts, drawn, tuple(findings))
 

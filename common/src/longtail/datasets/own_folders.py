@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from longtail.datasets.findings import ERROR, NOTE, WARNING, Finding, counted, examples, shown
-from longtail.datasets.folder import EXTENSIONS, ClassFolders, visible
+from longtail.datasets.folder import EXTENSIONS, ClassFolders, is_folder, visible
 from longtail.datasets.gathered import OTHER_PICTURES, UNDIVIDED, Gathered, part_of
 from longtail.errors import UserError
 
@@ -29,7 +29,7 @@ def gather_folder(path: Path) -> Gathered:
         UserError: a folder cannot be listed.
     """
     try:
-        folders = [entry.name for entry in visible(path) if entry.is_dir()]
+        folders = [entry.name for entry in visible(path) if is_folder(entry)]
     except OSError as error:
         raise UserError(f"cannot list {shown(error.filename)}: {error.strerror}") from error
     if any(part_of(name) == "train" for name in folders):

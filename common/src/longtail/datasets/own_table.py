@@ -96,7 +96,7 @@ class _Table:
         except ValueError as error:
             raise UserError(f"{shown(path)}, {error}\nquote the whole value and double the quotation marks in it") from error
         if not rows:
-            raise UserError(f"{shown(path)} is empty; {_ADVICE}")
+            raise UserError(f"{shown(path)} is empty\n{_ADVICE}")
         headings = _headings(rows[0][1])
         if "path" in headings and "label" in headings:
             used = ", ".join(f"{role} = {rows[0][1][at]!r}" for role, at in headings.items())
