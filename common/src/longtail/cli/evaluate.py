@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from pathlib import Path
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from longtail.cli.output import console, percent, table
-from longtail.cli.parsing import Parser
-from longtail.cli.trained import WithExamples, add_run, add_showing, images, load, progress_bar
+from longtail.cli.output import console, percent, table, told_of_groups
+from longtail.cli.parsing import Parser, data_set
+from longtail.cli.trained import WithExamples, add_run, add_showing, load, progress_bar
 from longtail.training.options import at_least
 
 if TYPE_CHECKING:
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 _EXAMPLES = """\
 examples:
-  longtail eval runs/mine --data photos
+  longtail eval runs/mine
   longtail eval runs/mine --data photos --target-prior uniform
-  longtail eval runs/digits --data digits --json"""
+  longtail eval runs/mine --data digits --json"""
 _COLUMNS = {
     "all": "accuracy",
     "many": "many",
@@ -43,18 +43,22 @@ def add_parser(commands: argparse._SubParsersAction[Parser]) -> None:
         "eval",
         help="judge a trained run on a data set, also under other class distributions",
         description="Judge a run of `longtail train` on labelled images: all metrics; accuracy on test sets that are "
-        "long-tailed forwards (like training), uniform, or long-tailed backwards; and both again with logits adjusted to a class prior.",
+        "long-tailed forwards (like training), uniform, or long-tailed backwards; and both again with logits adjusted to a "
+        "class prior.",
         epilog=_EXAMPLES,
         formatter_class=WithExamples,
     )
     add_run(parser)
     parser.add_argument(
         "--data",
+        type=data_set,
         metavar="NAME|PATH",
-        help="test set: a data set by name, a folder of test/CLASS/... or CLASS/..., or a table of lines path,label "
-        "(default: the run's own data set by name)",
+        help="test images: a data set by name, or the path of a folder of class folders or of a table with the columns "
+        "path and label (default: the test images of the run itself)",
     )
-    parser.add_argument("--root", metavar="DIR", help="folder of a named data set's files (default: data)")
+    parser.add_argument(
+        "--root", default="data", metavar="DIR", help="folder of the files of a data set with a name (default: %(default)s)"
+    )
     parser.add_argument(
         "--target-prior",
         metavar="PRIOR",
@@ -106,25 +110,41 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _data(arguments: argparse.Namespace, trained: TrainedRun) -> ImageData:
-    """The labelled images, with the run's classes."""
+    """The labelled images, with the run's classes; by default those that it was tested on."""
     from longtail.datasets.factory import DATASETS, IN_FILES, create_data
     from longtail.datasets.labelled import load_labelled, only_readable, relabelled
-    from longtail.errors import UserError
 
-    name = arguments.data
-    if name is None:
-        name = arguments.data = trained.record["identity"].get("data", "")
-        if name in IN_FILES and arguments.root is None:
-            raise UserError(f"{trained.folder} does not tell where its images are; say --data PATH, or --root DIR")
-    if name in DATASETS:
+    its_own = trained.record["identity"].get("data", "")
+    name = arguments.data = arguments.data or its_own
+    if name == its_own:
+        data = relabelled(_own_test_images(arguments, trained), trained.class_names, name)
+    elif name in DATASETS:
         size = trained.image_size if name in IN_FILES else None
-        made = create_data(name, root=arguments.root or "data", image_size=size, only_tested=True)
+        made = create_data(name, root=arguments.root, image_size=size, only_tested=True)
         data = relabelled(made.test, trained.class_names, name)
-    elif Path(name).expanduser().exists():
-        data = load_labelled(name, trained.class_names, upright=trained.record["input"]["upright"])
     else:
-        raise UserError(f"--data {name}: there is no such folder or table, nor a data set; those are {', '.join(DATASETS)}")
+        data = load_labelled(name, trained.class_names, upright=trained.record["input"]["upright"])
     return only_readable(data) if arguments.on_bad_image == "skip" else data
+
+
+def _own_test_images(arguments: argparse.Namespace, trained: TrainedRun) -> ImageData:
+    """The test images of the data that the run was trained on, drawn as they were then."""
+    from longtail.cli.jobs import Source
+    from longtail.datasets.factory import fingerprint, known_or_there
+    from longtail.training.runtime import RuntimeOptions
+
+    identity = trained.record["identity"]
+    known_or_there(identity["data"])
+    source = Source(**{each.name: identity[each.name] for each in fields(Source) if each.name in identity})
+    shared = {each: identity[each] for each in ("select", "val_fraction") if each in identity}
+    data = source.load(arguments.root, RuntimeOptions(**shared, on_bad_image=arguments.on_bad_image))
+    if fingerprint(data) != identity.get("data_fingerprint"):
+        print(
+            f"notice: {source.label} is not as it was when the run was trained; images that it was trained on may be among "
+            "those that it is tested on now",
+            file=sys.stderr,
+        )
+    return data.test
 
 
 def _distributions(trained: TrainedRun, summaries: dict[str, Summary]) -> list[dict[str, Any]]:
@@ -169,9 +189,10 @@ _LABELS = {_PLAIN: "as trained", _ADJUSTED: "adjusted"}
 
 
 def _report(trained: TrainedRun, data: ImageData, summaries: dict[str, Summary], record: dict[str, Any]) -> None:
-    _heading(
-        f"{trained.method}, {trained.which} checkpoint (epoch {trained.epoch}), {images(len(data))} of {record['data']}, in %"
-    )
+    from longtail.datasets.findings import counted
+
+    network = f"{trained.method}, {trained.which} checkpoint (epoch {trained.epoch})"
+    _heading(f"{network}, {counted(len(data), 'image')} of {record['data']}, in %")
     plain = summaries[_PLAIN]
     columns = {name: key for name, key in _COLUMNS.items() if key != "top5" or plain.top_k < len(trained.class_names)}
     shown = table("", *(f"top-{plain.top_k}" if key == "top5" else name for name, key in columns.items()), numbers=True)
@@ -197,8 +218,7 @@ def _heading(text: str) -> None:
 def _explain(trained: TrainedRun, plain: Summary, record: dict[str, Any]) -> None:
     """What the columns are, and whatever is out of the ordinary."""
     print(f"worst class as trained: {trained.class_names[plain.worst_class]}; negative log likelihood: {plain.nll:.3f}")
-    many, few = trained.thresholds.many, trained.thresholds.few
-    print(f"many: more than {many} training images, few: fewer than {few}; balanced: mean over classes")
+    print(f"{told_of_groups(trained.thresholds)}; balanced: mean over classes")
     if trained.logit_scale != 1:
         print(f"the network gives cosines; probabilities are those of {trained.logit_scale:g} times as much, as in its loss")
     if record["target_prior"] is not None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from longtail.cli.output import console
 from longtail.cli.parsing import Parser
-from longtail.cli.trained import WithExamples, add_run, add_showing, images, load, progress_bar
+from longtail.cli.trained import WithExamples, add_run, add_showing, load, progress_bar
 from longtail.errors import UserError
 from longtail.training.options import at_least
 
@@ -79,7 +79,8 @@ class _Found:
 
 def run(arguments: argparse.Namespace) -> None:
     """Classify the images, and write or print what came out."""
-    from longtail.datasets.found import find_images, shown
+    from longtail.datasets.findings import counted, shown
+    from longtail.datasets.found import find_images
 
     paths = find_images(arguments.images)
     trained = load(arguments, arguments.device)
@@ -87,9 +88,9 @@ def run(arguments: argparse.Namespace) -> None:
     width = min(_WIDEST, max(len(shown(path)) for path in paths))
     with progress_bar(len(paths)) as advance:
         for done in trained.predict_files(paths, batch_size=arguments.batch_size):
-            rows = list(zip((shown(path) for path in done.read), done.predictions.top(arguments.top_k), strict=True))
+            rows = list(zip(map(str, done.read), done.predictions.top(arguments.top_k), strict=True))
             found.top += rows
-            found.left_out += [(shown(path), reason) for path, reason in done.unreadable]
+            found.left_out += [(str(path), reason) for path, reason in done.unreadable]
             if arguments.out is None and not arguments.json:
                 _print(rows, width)
             advance(len(done.read) + len(done.unreadable))
@@ -97,7 +98,7 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.out is not None:
         _write(arguments.out, found, record)
         if not arguments.json:
-            print(f"predictions of {images(len(found.top))}: {arguments.out}")
+            print(f"predictions of {counted(len(found.top), 'image')}: {arguments.out}")
     if arguments.json:
         print(json.dumps(record, indent=2))
     _complain(found, fails=arguments.on_bad_image == "fail")
@@ -107,9 +108,11 @@ def _print(rows: list[tuple[str, list[tuple[str, float]]]], width: int) -> None:
     """A line for each image: its path and its best classes, the first of them in bold."""
     from rich.text import Text
 
+    from longtail.datasets.findings import shown
+
     out = console()
     for path, top in rows:
-        line = Text(f"{path:<{width}}  ")
+        line = Text(f"{shown(path):<{width}}  ")
         for place, (name, probability) in enumerate(top):
             line.append(f"{', ' if place else ''}{name} {100 * probability:.1f} %", style="bold" if place == 0 else "")
         out.print(line, soft_wrap=True)
@@ -142,18 +145,20 @@ def _write(file: Path, found: _Found, record: dict[str, Any]) -> None:
     writer.writerow(["path", *(f"{column}_{place}" for place in places for column in ("class", "probability"))])
     for path, top in found.top:
         writer.writerow([path, *(cell for name, each in top for cell in (name, f"{each:.6f}"))])
-    write_atomically(file, text.getvalue().encode())
+    write_atomically(file, text.getvalue().encode(errors="surrogateescape"))
 
 
 def _complain(found: _Found, *, fails: bool) -> None:
     """Name the files that cannot be read, which with `fails` is an error."""
     if not found.left_out:
         return
-    told = "\n  ".join(f"{path}: {reason}" for path, reason in found.left_out[:_NAMED])
+    from longtail.datasets.findings import counted, shown
+
+    told = "\n  ".join(f"{shown(path)}: {reason}" for path, reason in found.left_out[:_NAMED])
     more = f"\n  and {len(found.left_out) - _NAMED} more" if len(found.left_out) > _NAMED else ""
     if not found.top:
         raise UserError(f"none of the images can be read:\n  {told}{more}")
-    text = f"{images(len(found.left_out))} cannot be read:\n  {told}{more}"
+    text = f"{counted(len(found.left_out), 'image')} cannot be read:\n  {told}{more}"
     if fails:
         raise UserError(f"{text}\nthe others were classified; --on-bad-image skip is content with that")
     print(f"notice: {text}", file=sys.stderr)

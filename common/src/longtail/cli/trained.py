@@ -75,8 +75,3 @@ def progress_bar(total: int) -> Iterator[Callable[[int], None]]:
     with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task("images", total=total)
         yield lambda done: bar.advance(task, done)
-
-
-def images(count: int) -> str:
-    """`1 image`, `2 images`."""
-    return f"{count} image{'' if count == 1 else 's'}"

@@ -5,9 +5,11 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from longtail.datasets.folder import EXTENSIONS
+from longtail.datasets.findings import shown
+from longtail.datasets.folder import EXTENSIONS, visible
 from longtail.errors import UserError
 
 
@@ -34,19 +36,19 @@ def _meant(path: Path) -> list[Path]:
         images = list(_below(path, ()))
         if not images:
             raise UserError(
-                f"there is no image in {path}; images are named {', '.join(f'*{each}' for each in sorted(EXTENSIONS))}"
+                f"there is no image in {shown(path)}; images are named {', '.join(f'*{each}' for each in sorted(EXTENSIONS))}"
             )
         return images
     if os.path.lexists(path):
         return [path]
     if not glob.has_magic(str(path)):
-        raise UserError(f"there is no file or folder {path}")
+        raise UserError(f"there is no file or folder {shown(path)}")
     matches = [Path(each) for each in sorted(glob.glob(str(path), recursive=True))]  # noqa: PTH207 - Path.glob takes no absolute pattern
     images = [each for match in matches if match.is_file() for each in (match,) if each.suffix.lower() in EXTENSIONS]
     folders = [match for match in matches if match.is_dir()]
     images += [each for folder in folders for each in _below(folder, ())]
     if not images:
-        raise UserError(f"no image matches {path}")
+        raise UserError(f"no image matches {shown(path)}")
     return images
 
 
@@ -55,19 +57,13 @@ def _below(folder: Path, above: tuple[str, ...]) -> Iterator[Path]:
     if real in above:  # a link to a folder that it lies in
         return
     try:
-        entries = sorted(
-            (entry for entry in os.scandir(folder) if not entry.name.startswith(".")), key=lambda entry: entry.name
-        )
+        entries = visible(folder)
     except OSError as error:
-        raise UserError(f"cannot list {folder}: {error.strerror or error}") from error
+        raise UserError(f"cannot list {shown(folder)}: {error.strerror or error}") from error
     for entry in entries:
         path = folder / entry.name
-        if entry.is_dir():
-            yield from _below(path, (*above, real))
-        elif path.suffix.lower() in EXTENSIONS:
-            yield path
-
-
-def shown(path: Path) -> str:
-    """The path as text that any terminal and file takes, whatever bytes its name is made of."""
-    return os.fsencode(path).decode("utf-8", "replace")
+        with suppress(OSError):  # a link to itself
+            if entry.is_dir():
+                yield from _below(path, (*above, real))
+            elif path.suffix.lower() in EXTENSIONS:
+                yield path

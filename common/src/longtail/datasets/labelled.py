@@ -1,8 +1,7 @@
-"""Anybody's own images with labels, for a network that knows its classes already."""
+"""Labelled images of anybody's own, for a network that knows its classes already."""
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,41 +9,53 @@ from pathlib import Path
 import numpy as np
 
 from longtail.datasets.base import ArrayImages, FileImages, ImageData, LongTailData
-from longtail.datasets.folder import ClassFolders
+from longtail.datasets.findings import ERROR, examples, shown
+from longtail.datasets.gathered import UNDIVIDED, Gathered, part_of
+from longtail.datasets.own_folders import gather_folder
+from longtail.datasets.own_table import gather_table
 from longtail.errors import UserError
 
-_NAMED = 3
-"""Classes that a message names before it only counts them."""
+_JUDGED = ("test", "val", UNDIVIDED)
+"""The parts to judge on; the first of them that is there."""
 
 
 def load_labelled(path: str | Path, class_names: Sequence[str], *, upright: bool = True) -> ImageData:
-    """The images of a folder or of a table, with the labels of a network's classes.
+    """The images in a folder of class folders or in a table, with the labels that their classes have in a network.
 
-    A folder has `test/CLASS/...`, or class folders directly. A table has a header, which is not read, and a line `path,label`
-    for each image, the path relative to the table's folder, the label a class's name or its number.
+    Of images that are divided the test images count, or the validation images; otherwise all do. Where classes are called by
+    numbers that are no names of the network's, they are those of its classes, from 0.
 
     Args:
-        path: the folder, or the table.
+        path: see `gather_folder` and `gather_table`; also a folder of `test/CLASS/...` alone.
         class_names: the network's C classes; not each of them needs an image.
         upright: see `FileImages`.
 
     Raises:
-        UserError: there is nothing, no image, or a class that the network does not know.
+        UserError: there is nothing, no image to judge on, or a class that the network does not know.
     """
-    path = Path(path).expanduser()
+    gathered = _gathered(Path(path).expanduser(), class_names)
+    images = next((gathered.parts[part] for part in _JUDGED if gathered.parts.get(part)), None)
+    if images is None:
+        wrong = next((finding.message for finding in gathered.findings if finding.level == ERROR), "")
+        raise UserError(wrong or f"{shown(path)} has training images alone; there is nothing to judge on")
+    places = {name: index for index, name in enumerate(class_names)}
+    there = dict.fromkeys(name for _, name in images)
+    if gathered.numbered and not there.keys() <= places.keys():
+        places = {str(index): index for index in range(len(class_names))}
+    _demand_known([name for name in there if name not in places], class_names, str(path))
+    paths = tuple(each for each, _ in images)
+    labels = np.array([places[name] for _, name in images], dtype=np.int64)
+    return ImageData(FileImages(gathered.root, paths, upright=upright), labels, tuple(class_names))
+
+
+def _gathered(path: Path, class_names: Sequence[str]) -> Gathered:
     if path.is_file():
-        return _table(path, class_names, upright)
+        return gather_table(path)
     if not path.is_dir():
-        raise UserError(f"there is no folder or table {path}")
-    part = "test" if (path / "test").is_dir() and "test" not in class_names else ""
-    found = ClassFolders.read(path, part)
-    if not found.classes:
-        raise UserError(f"there is no image in the class folders of {path / part}; expected {path / part}/CLASS/...")
-    files = {name: paths for name, paths in sorted(found.by_class.items()) if paths}
-    _check_known(tuple(files), class_names, path / part)
-    labels = np.array([class_names.index(name) for name, paths in files.items() for _ in paths], dtype=np.int64)
-    images = FileImages(path, tuple(each for paths in files.values() for each in paths), upright=upright)
-    return ImageData(images, labels, tuple(class_names))
+        raise UserError(f"there is no folder or table {shown(path)}")
+    parts = {part_of(entry.name): entry for entry in path.iterdir() if entry.is_dir() and entry.name not in class_names}
+    alone = "test" in parts and "train" not in parts
+    return gather_folder(parts["test"] if alone else path)
 
 
 def relabelled(data: ImageData, class_names: Sequence[str], where: str) -> ImageData:
@@ -60,9 +71,9 @@ def relabelled(data: ImageData, class_names: Sequence[str], where: str) -> Image
     """
     if data.class_names == tuple(class_names):
         return data
-    there = [name for name, count in zip(data.class_names, data.class_counts, strict=True) if count]
-    _check_known(there, class_names, where)
     place = {name: index for index, name in enumerate(class_names)}
+    there = [name for name, count in zip(data.class_names, data.class_counts, strict=True) if count]
+    _demand_known([name for name in there if name not in place], class_names, where)
     new = np.array([place.get(name, -1) for name in data.class_names], dtype=np.int64)
     return replace(data, labels=new[data.labels], class_names=tuple(class_names))
 
@@ -75,38 +86,14 @@ def only_readable(data: ImageData) -> ImageData:
     """
     from longtail.datasets.readable import leave_out_unreadable  # brings Pillow
 
-    nothing = ImageData(ArrayImages(np.zeros((0, 1, 1, 3), dtype=np.uint8)), np.zeros(0, dtype=np.int64), data.class_names)
-    return leave_out_unreadable(LongTailData("", nothing, None, data, 1, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))).test
+    # images in memory are all readable: one of those stands where the training set would be
+    one = ImageData(ArrayImages(np.zeros((1, 1, 1, 3), dtype=np.uint8)), np.zeros(1, dtype=np.int64), data.class_names)
+    return leave_out_unreadable(LongTailData("", one, None, data, 1, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))).test
 
 
-def _table(path: Path, class_names: Sequence[str], upright: bool) -> ImageData:
-    try:
-        with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
-            lines = [(number, line) for number, line in enumerate(csv.reader(file), 1) if number > 1 and any(line)]
-    except (OSError, csv.Error) as error:
-        raise UserError(f"cannot read {path}: {error}") from error
-    short = next((number for number, line in lines if len(line) < 2 or not line[0].strip()), None)
-    if short is not None or not lines:
-        where = f"line {short}" if short is not None else "no line"
-        raise UserError(
-            f"{path}: expected a header and a line `path,label` for each image, {where} has {'not ' if short else ''}one"
-        )
-    paths, labels = zip(*((line[0].strip(), line[1].strip()) for _, line in lines), strict=True)
-    numbers = {str(index): index for index in range(len(class_names))}
-    by_name = {name: index for index, name in enumerate(class_names)}
-    known = numbers if not set(labels) <= set(by_name) and set(labels) <= set(numbers) else by_name
-    _check_known(list(dict.fromkeys(labels)), tuple(known), path)
-    images = FileImages(path.parent, paths, upright=upright)
-    return ImageData(images, np.array([known[label] for label in labels], dtype=np.int64), tuple(class_names))
-
-
-def _check_known(there: Sequence[str], class_names: Sequence[str], where: str | Path) -> None:
-    known = set(class_names)
-    unknown = [name for name in there if name not in known]
+def _demand_known(unknown: Sequence[str], class_names: Sequence[str], where: str) -> None:
     if unknown:
-        its_own = ", ".join(class_names[: 2 * _NAMED]) + (", ..." if len(class_names) > 2 * _NAMED else "")
-        more = f" and {len(unknown) - _NAMED} more" if len(unknown) > _NAMED else ""
         raise UserError(
-            f"{where}: the run knows no class {', '.join(map(repr, unknown[:_NAMED]))}{more}; "
-            f"it was trained on {len(class_names)}: {its_own}"
+            f"{shown(where)} has classes that the run does not know: {examples(unknown)}\n"
+            f"it was trained on {len(class_names)}: {examples(class_names)}"
         )

@@ -33,8 +33,8 @@ class Shower:
 
     Args:
         size: side of the squares in pixels.
-        in_files: whether the run's images were files, of any size. Otherwise all were squares of this size: such a one stays as it
-            is, another picture has its shorter side brought to it and the centre cut out, and arrays must fit.
+        in_files: whether the run's images were files, of any size. Otherwise all were squares of this size: such a one stays
+            as it is, another picture has its shorter side brought to it and the centre cut out, and arrays must fit.
         upright: turn pictures as their EXIF orientation says.
     """
 

@@ -146,7 +146,7 @@ class TrainedRun:
         return next((float(each.scale) for each in self.recipe.modules() if isinstance(each, LDAM)), 1.0)
 
     def logits(self, images: Tensor) -> Tensor:
-        """Logits, float32, shape (B, C), of normalised images (B, 3, H, W) on the device; their softmax are the probabilities."""
+        """Logits, float32, shape (B, C), of normalised images (B, 3, H, W) on the device; probabilities are their softmax."""
         with torch.no_grad(), autocast(self.device, self.options.precision):
             shown = images if self.options.channels_last else images.contiguous()
             return self.recipe.predict(shown).float() * self.logit_scale
