@@ -30,14 +30,14 @@ def test_what_a_person_sees(photos, longtail):
     for words in (
         "my photos: one folder of class folders, 3 classes",
         "imbalance factor 0.125, 8 times as many images in the largest class as in the smallest",
-        "shot groups, in classes: many 1, medium 1, few 1; many: more than 4 training images, few: fewer than 2 (thirds of",
+        "classes by shot group: many 1, medium 1, few 1; many: more than 4 training images, few: fewer than 2 (thirds of",
         "files: 15 PNG; all of them read",
         "pixels: 32 x 32, shorter side 32 in the middle",
         "warning: 1 class without a test image: owl",
         "note: there are no test images: 0.2 of each class, 3 images, drawn with seed 0",
         "training can start: longtail train erm --data 'my photos' --image-size 32",
     ):
-        assert words in ended.out
+        assert words in " ".join(ended.out.split())
     rows = {line.split("█")[0].strip(): line for line in ended.out.splitlines() if "█" in line}
     assert list(rows) == ["cats, all", "dogs [2]", "owl"]
     assert rows["cats, all"].count("█") > rows["dogs [2]"].count("█") > rows["owl"].count("█") > 0
@@ -99,7 +99,7 @@ def test_data_sets_with_names(longtail):
     ended = longtail("data", "inspect", "digits", "--imbalance-factor", 0.1)
     assert ended.code == 0
     assert "digits: imbalance factor 0.1, 10 classes" in ended.out
-    assert "many: more than 100 training images, few: fewer than 20\n" in ended.out
+    assert "few: fewer than 20" in ended.out
 
 
 def test_many_classes_are_a_curve(longtail, tmp_path):
@@ -108,7 +108,7 @@ def test_many_classes_are_a_curve(longtail, tmp_path):
     assert ended.code == 0
     assert "training images of the 40 classes, by size (log scale)" in ended.out
     assert ended.out.endswith("plot: sizes.png\n")
-    assert max(map(len, ended.out.splitlines())) < 160
+    assert max(map(len, ended.out.splitlines())) <= 120
 
 
 TINY = ("--backbone", "resnet20", "--batch-size", 4, "--max-epochs", 1, "--max-steps", 1, "--device", "cpu", "--workers", 0)

@@ -181,9 +181,9 @@ def _show_parts(found: Inspection, shown_on: Console) -> None:
     factor = found.imbalance_factor
     if factor is not None:
         ratio = f", {1 / factor:.3g} times as many images in the largest class as in the smallest" if factor < 1 else ""
-        shown_on.print(f"imbalance factor {factor:.3g}{ratio}", soft_wrap=True)
+        shown_on.print(f"imbalance factor {factor:.3g}{ratio}")
         groups = ", ".join(f"{name} {size}" for name, size in found.groups().items())
-        shown_on.print(f"shot groups, in classes: {groups}; {told_of_groups(found.thresholds, adapted=True)}", soft_wrap=True)
+        shown_on.print(f"classes by shot group: {groups}; {told_of_groups(found.thresholds, adapted=True)}")
 
 
 def _show_pictures(pictures: Pictures, shown_on: Console) -> None:
@@ -192,11 +192,11 @@ def _show_pictures(pictures: Pictures, shown_on: Console) -> None:
 
     looked = "all of them read" if pictures.decoded >= pictures.files else f"headers read, {pictures.decoded:,} read whole"
     kinds = f"; among them {listed(dict(pictures.kinds))}" if pictures.kinds else ""
-    shown_on.print(f"files: {listed(dict(pictures.formats)) or 'none that can be read'}{kinds}; {looked}", soft_wrap=True)
+    shown_on.print(f"files: {listed(dict(pictures.formats)) or 'none that can be read'}{kinds}; {looked}")
     if pictures.smallest is not None and pictures.largest is not None:
         (width, height), (wide, high) = pictures.smallest, pictures.largest
         sides = f"{width} x {height}" if pictures.smallest == pictures.largest else f"{width} x {height} to {wide} x {high}"
-        shown_on.print(f"pixels: {sides}, shorter side {pictures.median_side} in the middle", soft_wrap=True)
+        shown_on.print(f"pixels: {sides}, shorter side {pictures.median_side} in the middle")
 
 
 def _show_findings(found: Inspection, shown_on: Console) -> None:
