@@ -31,7 +31,7 @@ def test_what_a_person_sees(photos, longtail):
         "my photos: one folder of class folders, 3 classes",
         "imbalance factor 0.125, 8 times as many images in the largest class as in the smallest",
         "classes by shot group: many 1, medium 1, few 1; many: more than 4 training images, few: fewer than 2 (thirds of",
-        "files: 15 PNG; all of them read",
+        "files: 15 PNG; read whole: all of them",
         "pixels: 32 x 32, shorter side 32 in the middle",
         "warning: 1 class without a test image: owl",
         "note: there are no test images: 0.2 of each class, 3 images, drawn with seed 0",
@@ -61,7 +61,7 @@ def test_errors_are_told_and_prevent_training(photos, longtail):
     (photos / "cats, all" / "again").symlink_to(photos)
     ended = longtail("data", "inspect", photos)
     assert ended.code == 1
-    assert "error: 1 image that cannot be read: owl/1.png; owl/1.png: the file is empty" in " ".join(ended.out.split())
+    assert "error: 1 image that cannot be read: owl/1.png (the file is empty)" in " ".join(ended.out.split())
     assert "or train with --on-bad-image skip" in ended.out
     assert "link in a circle: cats, all/again" in ended.out
     assert "training cannot start: one error to mend, see above" in ended.out

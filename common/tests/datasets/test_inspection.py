@@ -115,7 +115,7 @@ def test_what_cannot_be_read_prevents_training(make, reason, tree):
     assert not found.can_train
     error = finding(found, "unreadable")
     assert error.level == ERROR
-    assert "1 image that cannot be read: train/a/bad.jpg" in error.text
+    assert "1 image that cannot be read: train/a/bad.jpg (" in error.text
     assert reason in error.text
     assert "mend or delete them, or train with --on-bad-image skip" in error.remedy
     assert found.train_counts.tolist() == [3, 1], "it is there, all the same"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import groupby, pairwise
 from math import log
 from typing import TYPE_CHECKING
 
@@ -79,11 +79,13 @@ def _curve(sizes: Sequence[int], group: Sequence[str], width: int, plain: bool) 
     for row in reversed(range(_HEIGHT)):
         label = {_HEIGHT - 1: f"{sizes[0]:,}", 0: f"{sizes[-1]:,}"}.get(row, "")
         text.append(f"  {label:>{number_width}} ", style="not bold")
-        for at, height in zip(middle, eighths, strict=True):
-            text.append(marks[min(8, max(0, height - 8 * row))], style=f"not bold {_COLOURS[group[at]]}")
+        cells = [(group[at], marks[min(8, max(0, height - 8 * row))]) for at, height in zip(middle, eighths, strict=True)]
+        for of, run in groupby(cells, key=lambda cell: cell[0]):
+            text.append("".join(mark for _, mark in run), style=f"not bold {_COLOURS[of]}")
         text.append("\n")
     text.append(" " * (number_width + 3))
     for name, colour in _COLOURS.items():
-        there = sum(group[at] == name for at in middle)
-        text.append(f"{name[: max(0, there - 1)]:<{there}}", style=f"not bold {colour}")
+        if name in group:
+            text.append(f"{marks[-1]} {name}: {group.count(name):,}  ", style=f"not bold {colour}")
+    text.rstrip()
     return text

@@ -44,8 +44,8 @@ def add_inspect(actions: argparse._SubParsersAction[Parser]) -> None:
     parser = actions.add_parser(
         "inspect",
         help="look at a data set before training on it",
-        description="Count the images of each class, look for images that cannot be read, are odd or occur twice, draw the "
-        "class sizes, and say whether training can start.",
+        description="Count the images of each class, look for images that cannot be read, are odd or occur twice,\n"
+        "draw the class sizes, and say whether training can start.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -190,7 +190,9 @@ def _show_pictures(pictures: Pictures, shown_on: Console) -> None:
     def listed(counts: dict[str, int]) -> str:
         return ", ".join(f"{count:,} {name}" for name, count in counts.items())
 
-    looked = "all of them read" if pictures.decoded >= pictures.files else f"headers read, {pictures.decoded:,} read whole"
+    readable = sum(pictures.formats.values())
+    whole = "all of them" if pictures.decoded == readable else f"{pictures.decoded:,} of them (--decode reads all)"
+    looked = f"read whole: {whole}" if readable else "nothing to read"
     kinds = f"; among them {listed(dict(pictures.kinds))}" if pictures.kinds else ""
     shown_on.print(f"files: {listed(dict(pictures.formats)) or 'none that can be read'}{kinds}; {looked}")
     if pictures.smallest is not None and pictures.largest is not None:

@@ -149,8 +149,7 @@ def _of_pictures(files: Sequence[PictureFile], seen: Seen) -> list[Finding]:
     named = {file.place: file.name for file in files}
     bad = {named[place]: reason for place, reason in seen.items() if isinstance(reason, str)}
     if bad:
-        first = next(iter(bad))
-        text = f"{counted(len(bad), 'image')} that cannot be read: {examples(list(bad))}; {shown(first)}: {bad[first]}"
+        text = f"{counted(len(bad), 'image')} that cannot be read: {examples([f'{name} ({bad[name]})' for name in bad])}"
         remedy = "mend or delete them, or train with --on-bad-image skip, which leaves them out"
         found.append(Finding(ERROR, "unreadable", text, remedy, tuple(f"{name}: {reason}" for name, reason in bad.items())))
     for kind, what, remedy, applies in _ODDITIES:
