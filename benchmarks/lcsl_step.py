@@ -31,12 +31,12 @@ from longtail.backbones import BACKBONES, Backbone, create_backbone
 from longtail.datasets.splits import class_counts
 from longtail.loading.base import Batch
 from longtail.training.devices import in_memory_format, place
-from longtail.training.mixup import Mixing
+from longtail.training.mixup import Mixing, draw_mix
 from longtail.training.options import at_least
 from longtail.training.recipe import Clock
 from longtail.training.runtime import RuntimeOptions
 from longtail.training.stage import create_sgd
-from longtail_lcsl.mixing import draw_mix, mix_at
+from longtail_lcsl.mixing import BETA, mix_at
 from longtail_lcsl.recipe import LCSL, SelfLabelling, minority_classes
 
 CLASSES = 100
@@ -51,7 +51,7 @@ ROUNDING = 1e-6
 def sequential_draws() -> Mixing:
     """The paper's draws: one after the other, from generators that are made once."""
     rng, generator = np.random.RandomState(0), torch.Generator().manual_seed(0)
-    return lambda _clock, size: draw_mix(rng, generator, size)
+    return lambda _clock, size: draw_mix(rng, generator, size, BETA)
 
 
 class Transcription:

@@ -14,12 +14,12 @@ from longtail.loading.orders import Shuffled
 from longtail.randomness import Randomness
 from longtail.training.loop import Judges, fit
 from longtail.training.method import Setting
+from longtail.training.mixup import mixup
 from longtail.training.recipe import Clock
 from longtail.training.run_folder import Run
 from longtail.training.runtime import RuntimeOptions
 from longtail.training.stage import Stage, create_adamw, create_sgd
 from longtail_cadel.losses import Weighting
-from longtail_cadel.mixing import mixup
 from longtail_cadel.recipe import CADEL, Cascading
 from longtail_cadel.schedules import cosine, warmup_cosine_by_batch
 
@@ -107,7 +107,7 @@ def clock(epoch=1, step=0, epochs=4):
 def toy_recipe(*, binary=False, alpha=0.5, dropout=0.5, mixing=None, **settings):
     weighting = Weighting(bins=4, gamma=2.0, base=1.0, per_sample=settings.pop("per_sample", False))
     cascading = Cascading(binary, weighting, **settings)
-    return CADEL(ToyCascade(dropout=dropout), COUNTS, cascading, mixing or mixup(alpha))
+    return CADEL(ToyCascade(dropout=dropout), COUNTS, cascading, mixing or (mixup(alpha) if alpha > 0 else None))
 
 
 def toy_run(folder, place=ALONE, *, runtime=None, dtype=torch.float32, binary=False, dropout=0.5, val=False, drop_last=True):

@@ -10,11 +10,12 @@ from longtail.distributed import Ranks, slice_of
 from longtail.loading.base import Batch
 from longtail.randomness import Randomness
 from longtail.training.loop import Judges, fit
+from longtail.training.mixup import draw_mix
 from longtail.training.recipe import Clock
 from longtail.training.run_folder import CheckpointNames, Run
 from longtail.training.runtime import RuntimeOptions
 from longtail.training.stage import Stage, create_sgd
-from longtail_lcsl.mixing import draw_mix
+from longtail_lcsl.mixing import BETA
 from longtail_lcsl.recipe import LCSL
 from longtail_lcsl.schedules import warmup_late_cosine
 
@@ -94,7 +95,7 @@ def one_stream():
     drawn = []
 
     def mixing(_clock, size):
-        drawn.append(draw_mix(rng, generator, size))
+        drawn.append(draw_mix(rng, generator, size, BETA))
         return drawn[-1]
 
     mixing.drawn = drawn

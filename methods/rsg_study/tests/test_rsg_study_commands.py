@@ -291,7 +291,7 @@ def test_readme_command(mini, in_terminal):
     log, kept = mini / "log" / rehearsed, mini / "checkpoint" / rehearsed
     line = rf"Epoch: \[0\]\[0/2\], lr: 0\.00100\t{METERS}Test: \[0/1\]\t{METERS}{RESULTS}\n"
     head = r"GPUs: \d+\n=> creating model 'resnet18'\ncls num list:\n\[8, 16, 2, 4, 1\]\n"
-    ends = rf"best epoch 0: test Prec@1 {PERCENT}\nlast epoch 0: test Prec@1 {PERCENT}\n"
+    ends = rf"Test: \[0/1\]\t{METERS}best epoch 0: test Prec@1 {PERCENT}\nlast epoch 0: test Prec@1 {PERCENT}\n"
     assert re.fullmatch(head + line.replace(r"\n\n", r"\n") + ends, done.stdout.replace("\n\n", "\n")), done.stdout
     notices = [each for each in done.stderr.splitlines() if each.startswith("notice: ")]
     assert len(notices) == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,6 +26,26 @@ class Mix(NamedTuple):
 
 Mixing = Callable[[Clock, int], Mix]
 """The blend of the batch at a point of the run, given the size of the global batch; each paper draws it in its own way."""
+
+
+def draw_mix(rng: np.random.RandomState, generator: torch.Generator, size: int, alpha: float) -> Mix:
+    """Draw lambda from numpy's legacy Beta(alpha, alpha) and the permutation from torch, as mixup's reference code does."""
+    return Mix(float(rng.beta(alpha, alpha)), torch.randperm(size, generator=generator))
+
+
+def mixup(alpha: float) -> Mixing:
+    """The run's blends, each a pure function of (seed, epoch, step).
+
+    Args:
+        alpha: of the Beta distribution, positive.
+    """
+
+    def mix_at(clock: Clock, size: int) -> Mix:
+        place = (clock.epoch, clock.step)
+        rng, generator = clock.randomness.legacy("mixup", *place), clock.randomness.torch_generator("mixup", *place)
+        return draw_mix(rng, generator, size, alpha)
+
+    return mix_at
 
 
 @torch.no_grad()

@@ -16,13 +16,13 @@ from longtail.loading.presets import imagenet_standard
 from longtail.training.checkpoint import load_plain
 from longtail.training.devices import place
 from longtail.training.method import Setting
+from longtail.training.mixup import mixup
 from longtail.training.schedules import Schedule
 from longtail.training.stage import Stage, create_adamw, create_sgd
 from longtail_cadel.cascade import Cascade
 from longtail_cadel.experiments import model_dirs
 from longtail_cadel.layer_decay import parameter_groups
 from longtail_cadel.losses import Weighting
-from longtail_cadel.mixing import mixup
 from longtail_cadel.names import fix, from_paper, in_networks
 from longtail_cadel.networks import cascade_on, create_cascade
 from longtail_cadel.recipe import CADEL, Cascading, head_numbers
@@ -163,7 +163,8 @@ def create_recipe(network: Cascade, config: Config, data: LongTailData, prioriti
     options, is_vit = config.training_opt, config.layout == "vit"
     weighting = Weighting(options.bins, options.gamma, options.base_weight, options.per_sample_weight)
     settings = Cascading(is_vit, weighting, head_numbers(config.eval_heads), _VIT_TAU if is_vit else 0.0)
-    return CADEL(network, data.class_counts, settings, mixup(config.criterions.mixup_alpha or 0.0), priorities)
+    alpha = config.criterions.mixup_alpha or 0.0
+    return CADEL(network, data.class_counts, settings, mixup(alpha) if alpha > 0 else None, priorities)
 
 
 def shown(config: Config, data: LongTailData, part: ImageData, setting: Setting, batch_size: int) -> Loader:

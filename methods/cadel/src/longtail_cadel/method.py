@@ -14,6 +14,7 @@ from longtail.loading.orders import Shuffled
 from longtail.loading.presets import AUGMENTATIONS, AUGMENTATIONS_IN_WORDS, create_augmentation
 from longtail.training.devices import place
 from longtail.training.method import MakeBackbone, Setting
+from longtail.training.mixup import mixup
 from longtail.training.options import at_least, between, option
 from longtail.training.stage import Stage, create_adamw, create_sgd
 from longtail_cadel.cascade import Cascade
@@ -21,7 +22,6 @@ from longtail_cadel.convolutional_head import ConvolutionalHead
 from longtail_cadel.experiments import CNN_TAUS, VIT_TAUS
 from longtail_cadel.layer_decay import parameter_groups
 from longtail_cadel.losses import Weighting
-from longtail_cadel.mixing import mixup
 from longtail_cadel.networks import cascade_on
 from longtail_cadel.recipe import CADEL, Cascading, head_numbers
 from longtail_cadel.schedules import cosine, warmup_cosine_by_batch
@@ -135,7 +135,9 @@ class CADELMethod:
             raise UserError(f"CADEL's heads branch off between a network's stages, and {type(trunk).__name__} has none")
         network = cascade_on(trunk, num_classes=data.num_classes, seed=setting.randomness.seed)
         family = family_of(network).changed_by(options)
-        recipe = CADEL(network, data.class_counts, options.cascading(family), mixup(options.mixup))
+        recipe = CADEL(
+            network, data.class_counts, options.cascading(family), mixup(options.mixup) if options.mixup > 0 else None
+        )
         place(recipe, setting.device, setting.runtime)
         size = len(data.train)
         train = setting.loader(
