@@ -85,6 +85,7 @@ def test_a_table_that_cannot_be_read_is_a_finding(longtail, tmp_path):
     ("words", "message"),
     [
         ("absent", "unknown data set 'absent'; choose one of cifar10"),
+        ("not/there.csv", "there is no folder or table 'not/there.csv'\n"),
         (". --test-fraction 2", "argument --test-fraction: must be"),
         ("digits --profile steep", "unknown imbalance profile 'steep'"),
     ],
@@ -100,6 +101,7 @@ def test_data_sets_with_names(longtail):
     assert ended.code == 0
     assert "digits: imbalance factor 0.1, 10 classes" in ended.out
     assert "few: fewer than 20" in ended.out
+    assert ended.out.endswith("training can start: longtail train erm --data digits --imbalance-factor 0.1\n")
 
 
 def test_many_classes_are_a_curve(longtail, tmp_path):

@@ -86,7 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(found.to_dict(), indent=2))
     else:
-        _show(found, arguments.path, shown_on)
+        _show(found, _command(name, found, arguments), shown_on)
     if arguments.plot is not None:
         _plot(found, Path(arguments.plot), quiet=arguments.json)
     return 0 if found.can_train else 1
@@ -154,12 +154,32 @@ def _progress(*, quiet: bool) -> Iterator[Progress]:
         yield tell
 
 
-def _show(found: Inspection, given: str, shown_on: Console) -> None:
+def _command(name: str, found: Inspection, arguments: argparse.Namespace) -> str:
+    """How to train on what was looked at."""
+    from longtail.datasets.factory import is_own
+
+    words = ["longtail", "train", "erm", "--data", arguments.path]
+    size = _fitting_size(found.pictures) if is_own(name) else None
+    chosen = {
+        "--root": (arguments.root, not is_own(name), "data"),
+        "--imbalance-factor": (arguments.imbalance_factor, not is_own(name), 0.01),
+        "--profile": (arguments.profile, not is_own(name), "exp"),
+        "--split-seed": ("first" if arguments.split_seed is None else arguments.split_seed, True, 0),
+        "--test-fraction": (arguments.test_fraction, is_own(name), None),
+        "--image-size": (size, True, None),
+    }
+    for flag, (value, applies, usual) in chosen.items():
+        words += [flag, str(value)] if applies and value != usual else []
+    return shlex.join(words)
+
+
+def _show(found: Inspection, command: str, shown_on: Console) -> None:
     from rich.markup import escape
 
     classes = len(found.class_names)
-    shown_on.print(f"[bold]{escape(found.name)}[/]: {found.form}, {classes} {'class' if classes == 1 else 'classes'}")
-    if found.counts:
+    told = f", {classes} {'class' if classes == 1 else 'classes'}" if classes else ""
+    shown_on.print(f"[bold]{escape(found.name)}[/]: {found.form}{told}")
+    if classes:
         _show_parts(found, shown_on)
     if found.pictures is not None:
         _show_pictures(found.pictures, shown_on)
@@ -167,7 +187,7 @@ def _show(found: Inspection, given: str, shown_on: Console) -> None:
         shown_on.print()
         shown_on.print(class_curve(found.class_names, found.train_counts, found.thresholds, shown_on), soft_wrap=True)
     _show_findings(found, shown_on)
-    _show_verdict(found, given, shown_on)
+    _show_verdict(found, command, shown_on)
 
 
 def _show_parts(found: Inspection, shown_on: Console) -> None:
@@ -214,13 +234,11 @@ def _show_findings(found: Inspection, shown_on: Console) -> None:
             shown_on.print(Padding(escape(finding.remedy), (0, 0, 0, 4), expand=False))
 
 
-def _show_verdict(found: Inspection, given: str, shown_on: Console) -> None:
+def _show_verdict(found: Inspection, command: str, shown_on: Console) -> None:
     from rich.markup import escape
 
     shown_on.print()
     if found.can_train:
-        size = _fitting_size(found.pictures)
-        command = f"longtail train erm --data {shlex.quote(given)}{f' --image-size {size}' if size else ''}"
         shown_on.print(f"[green]training can start:[/] {escape(command)}", soft_wrap=True)
     else:
         errors = sum(finding.level == "error" for finding in found.findings)

@@ -45,6 +45,8 @@ def known_or_there(name: str) -> str:
     """
     path = Path(name).expanduser()
     if is_own(name) and not path.exists():
+        if path.name != name:
+            raise UserError(f"there is no folder or table {name!r}")
         raise UserError(
             f"unknown data set {name!r}; choose one of {', '.join(DATASETS)}, or give the path of a folder or table"
         )
