@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import runpy
 import shlex
@@ -13,11 +14,15 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import numpy as np
 from torch import Tensor
 
+from longtail.datasets.base import ArrayImages
+from longtail.datasets.digits import load_digits
 from longtail.datasets.fake import write_fake
 from longtail.loading.base import Batch
 from longtail.training.recipe import Clock, Recipe, StepOutput
+from longtail.training.trained import load_run
 
 Ended = subprocess.CompletedProcess[str]
 """How a command ended: its exit code and what it said."""
@@ -130,3 +135,30 @@ def flattened(value: Any, name: str = "") -> list[tuple[str, Any]]:
     if isinstance(value, list | tuple):
         return [pair for index, each in enumerate(value) for pair in flattened(each, f"{name}/{index}")]
     return [(name, value.numpy().tobytes() if isinstance(value, Tensor) else value)]
+
+
+def check_loads_again(dispatch: Callable[[list[str]], int | None], method: str, folder: Path, *options: str) -> None:
+    """Train a method for two batches on the digits, and look whether the run, loaded again, is judged as it was.
+
+    Args:
+        dispatch: carries out a command line of `longtail`.
+        method: its name.
+        folder: an empty one.
+        options: of `longtail train METHOD`.
+
+    Raises:
+        AssertionError: it is judged otherwise, or does not give probabilities.
+    """
+    run, shown = folder / "run", 32
+    words = f"train {method} --data digits --imbalance-factor 0.1 --backbone resnet20 --batch-size 16 --epochs 1 --max-steps 2"
+    with patch.object(sys, "argv", ["longtail", "train"]):
+        dispatch([*words.split(), "--device", "cpu", "--progress", "none", "--out", str(run), *options])
+    trained, test = load_run(run, device="cpu"), load_digits().test.subset(range(shown))
+    judged, known = trained.evaluate(test, batch_size=16)["plain"].to_dict(), trained.record["results"]["best"]
+    same = ("accuracy", "per_class_accuracy", "macro_f1", "top5")
+    assert {name: judged[name] for name in same} == {name: known[name] for name in same}
+    assert math.isclose(judged["loss"], known["loss"], rel_tol=1e-5)
+    assert isinstance(test.images, ArrayImages)
+    probabilities = trained.predict(test.images.array).probabilities
+    assert probabilities.shape == (shown, trained.class_counts.size)
+    assert np.allclose(probabilities.sum(axis=1), 1, atol=1e-5)

@@ -7,7 +7,7 @@ import json
 import logging
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
@@ -142,7 +142,8 @@ def _to_torch(run: TrainedRun, description: str) -> tuple[bytes, float]:
     program, network = _program(run)
     buffer = io.BytesIO()
     torch.export.save(program, buffer, extra_files={"longtail.json": description})
-    loaded = torch.export.load(io.BytesIO(buffer.getvalue())).module()
+    with _quiet():
+        loaded = torch.export.load(io.BytesIO(buffer.getvalue())).module()
     return buffer.getvalue(), _compared(run, network, loaded)
 
 
@@ -216,13 +217,13 @@ def _compared(run: TrainedRun, network: nn.Module, other: Callable[[Tensor], Ten
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """The exporters warn about their own insides."""
+    """The exporters warn about their own insides, and some versions of them print what they do."""
     names = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
     before = {name: logging.getLogger(name).level for name in names}
     try:
         for name in names:
             logging.getLogger(name).setLevel(logging.ERROR)
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:
