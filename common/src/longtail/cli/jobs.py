@@ -78,7 +78,8 @@ class Source:
 
     def identity(self) -> dict[str, Any]:
         """What must agree for two runs to be on the same data, as far as it was asked for."""
-        return {name: value for name, value in asdict(self).items() if name != "test_fraction" or self.is_own}
+        without = ("imbalance_factor", "profile") if self.is_own else ("test_fraction",)
+        return {name: value for name, value in asdict(self).items() if name not in without}
 
 
 @dataclass(frozen=True)

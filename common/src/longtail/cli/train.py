@@ -41,6 +41,7 @@ def run(arguments: argparse.Namespace) -> int | None:
     """Train as the rest of the command line says, and print the results; the exit code, where other processes did it."""
     from longtail.cli.jobs import run_job
     from longtail.distributed import ranks
+    from longtail.metrics import ShotThresholds
     from longtail.training.launch import relaunch
     from longtail.training.method import load_method
     from longtail.training.progress import create_progress
@@ -55,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int | None:
     job = read_job(method, parsed)
     data = job.source.load(parsed.root, job.runtime)
     job = job.fitted(data)
-    if job.adapt and ranks().is_first:
+    if job.adapt and job.thresholds != ShotThresholds() and ranks().is_first:
         print(f"notice: shot groups: {told_of_groups(job.thresholds, adapted=True)}", file=sys.stderr)
 
     def open_run(name: str, identity: Mapping[str, Any]) -> Run:
