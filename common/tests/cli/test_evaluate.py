@@ -87,7 +87,7 @@ def test_tables_for_a_person(longtail, run):
     ended = evaluate(longtail, run, "--target-prior", "uniform")
     assert ended.code == 0
     rows = [line.split() for line in ended.out.splitlines()]
-    for words in (["adjusted"], ["forward", "50"], ["uniform"], ["backward", "50"]):
+    for words in (["as", "trained", "adjusted"], ["macro-F1"], ["forward", "50"], ["uniform"], ["backward", "50"]):
         assert any(row[: len(words)] == words for row in rows)
     assert "erm, best checkpoint (epoch 1), 500 images of digits, in %" in ended.out
     assert "adjusted: logits + log prior of uniform - log prior of train" in ended.out

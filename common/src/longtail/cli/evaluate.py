@@ -23,16 +23,16 @@ examples:
   longtail eval runs/mine
   longtail eval runs/mine --data photos --target-prior uniform
   longtail eval runs/mine --data digits --json"""
-_COLUMNS = {
+_ROWS = {
     "all": "accuracy",
+    "balanced": "balanced_accuracy",
     "many": "many",
     "medium": "medium",
     "few": "few",
-    "balanced": "balanced_accuracy",
     "macro-F1": "macro_f1",
-    "worst": "worst_accuracy",
+    "worst class": "worst_accuracy",
     "top-5": "top5",
-    "ECE": "ece",
+    "calibration error (ECE)": "ece",
 }
 _PLAIN, _ADJUSTED = "plain", "adjusted"
 
@@ -194,10 +194,11 @@ def _report(trained: TrainedRun, data: ImageData, summaries: dict[str, Summary],
     network = f"{trained.method}, {trained.which} checkpoint (epoch {trained.epoch})"
     _heading(f"{network}, {counted(len(data), 'image')} of {record['data']}, in %")
     plain = summaries[_PLAIN]
-    columns = {name: key for name, key in _COLUMNS.items() if key != "top5" or plain.top_k < len(trained.class_names)}
-    shown = table("", *(f"top-{plain.top_k}" if key == "top5" else name for name, key in columns.items()), numbers=True)
-    for name, summary in summaries.items():
-        shown.add_row(_LABELS[name], *(percent(getattr(summary, key)) for key in columns.values()))
+    shown = table("", *(_LABELS[name] for name in summaries), numbers=True)
+    for name, key in _ROWS.items():
+        if key != "top5" or plain.top_k < len(trained.class_names):
+            label = f"top-{plain.top_k}" if key == "top5" else name
+            shown.add_row(label, *(percent(getattr(summary, key)) for summary in summaries.values()))
     console().print(shown)
     _explain(trained, plain, record)
     _heading("Accuracy under other class distributions, in %")

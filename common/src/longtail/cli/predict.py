@@ -86,12 +86,13 @@ def run(arguments: argparse.Namespace) -> None:
     trained = load(arguments, arguments.device)
     found = _Found()
     width = min(_WIDEST, max(len(shown(path)) for path in paths))
-    with progress_bar(len(paths)) as advance:
+    to_terminal = arguments.out is None and not arguments.json
+    with progress_bar(len(paths), wanted=not to_terminal) as advance:
         for done in trained.predict_files(paths, batch_size=arguments.batch_size):
             rows = list(zip(map(str, done.read), done.predictions.top(arguments.top_k), strict=True))
             found.top += rows
             found.left_out += [(str(path), reason) for path, reason in done.unreadable]
-            if arguments.out is None and not arguments.json:
+            if to_terminal:
                 _print(rows, width)
             advance(len(done.read) + len(done.unreadable))
     record = _record(trained, found)

@@ -63,8 +63,8 @@ def load(arguments: argparse.Namespace, device: str) -> TrainedRun:
 
 
 @contextmanager
-def progress_bar(total: int) -> Iterator[Callable[[int], None]]:
-    """A bar over so many images on standard error, where that is a terminal.
+def progress_bar(total: int, *, wanted: bool = True) -> Iterator[Callable[[int], None]]:
+    """A bar over so many images on standard error, where that is a terminal and nothing else is printed meanwhile.
 
     Yields:
         What takes the number of images done since it was called last.
@@ -72,6 +72,6 @@ def progress_bar(total: int) -> Iterator[Callable[[int], None]]:
     from rich.console import Console
     from rich.progress import Progress
 
-    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
+    with Progress(console=Console(stderr=True), transient=True, disable=not (wanted and sys.stderr.isatty())) as bar:
         task = bar.add_task("images", total=total)
         yield lambda done: bar.advance(task, done)
