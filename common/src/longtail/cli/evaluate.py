@@ -224,6 +224,8 @@ def _explain(trained: TrainedRun, plain: Summary, record: dict[str, Any]) -> Non
         print(f"the network gives cosines; probabilities are those of {trained.logit_scale:g} times as much, as in its loss")
     if record["target_prior"] is not None:
         print(f"adjusted: logits + log prior of {record['target_prior']} - log prior of {record['source_prior']}")
+        if record["target_prior"] == record["source_prior"]:
+            print("which changes nothing: the logits answer for this prior as they are, see --source-prior")
     absent = record["classes_without_images"]
     if absent:
         named = ", ".join(absent[:5]) + (", ..." if len(absent) > 5 else "")
