@@ -1,6 +1,7 @@
 """The shared options, and how commands end."""
 
 import argparse
+import shlex
 import subprocess
 import sys
 from dataclasses import fields
@@ -137,3 +138,11 @@ def test_help_names_every_option():
     text = parser().format_help()
     assert all("--" + each.name.replace("_", "-") in text for each in fields(RuntimeOptions))
     assert isinstance(parser(), argparse.ArgumentParser)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes break otherwise there")
+def test_a_reader_that_leaves_is_no_bug():
+    program = "from longtail.training.commands import run_command\nrun_command(lambda argv: print('line\\n' * 100_000))"
+    command = f"{sys.executable} -c {shlex.quote(program)} | head -n 1"
+    done = subprocess.run(["bash", "-c", f"{command}; exit ${{PIPESTATUS[0]}}"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (141, "line\n", "")

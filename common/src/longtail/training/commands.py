@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -40,9 +41,20 @@ def run_command(
         code = 2
     except KeyboardInterrupt:
         code = 130
+    except BrokenPipeError:
+        code = _nobody_reads()
     except Exception as error:
         if not failures.leave(error):
             raise
         code = 1
-    sys.stdout.flush()
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        code = _nobody_reads()
     sys.exit(code)
+
+
+def _nobody_reads() -> int:
+    """Let what is still to be written go nowhere, and return the exit code of a program whose reader has left."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 128 + signal.SIGPIPE if hasattr(signal, "SIGPIPE") else 1
