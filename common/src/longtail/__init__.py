@@ -8,11 +8,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from longtail.cli.compare import compare as compare
     from longtail.training.trained import load_run as load_run
 
 __version__ = "0.1.0"
 
-_OFFERED = {"load_run": "longtail.training.trained"}
+_OFFERED = {"compare": "longtail.cli.compare", "load_run": "longtail.training.trained"}
 """Functions for Python programs, and the modules that they live in."""
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from longtail.cli.contenders import Contender
 from longtail.cli.parsing import Parser, add_options, read_options
 from longtail.errors import UserError
 from longtail.training.options import at_least
@@ -20,24 +20,8 @@ from longtail.training.runtime import RuntimeOptions
 if TYPE_CHECKING:
     from longtail.cli.comparison import Outcome
     from longtail.cli.jobs import Job, Source
+    from longtail.cli.series import Task
     from longtail.datasets.base import LongTailData
-    from longtail.training.reports import Listener
-    from longtail.training.run_folder import Run
-
-
-@dataclass(frozen=True)
-class Contender:
-    """One line of the demo's table.
-
-    Args:
-        label: what the table calls it.
-        method: an installed method's name.
-        options: the method's options that are not the demo's common ones.
-    """
-
-    label: str
-    method: str
-    options: dict[str, Any]
 
 
 CONTENDERS = (
@@ -79,6 +63,7 @@ def add_parser(commands: argparse._SubParsersAction[Parser]) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Train all contenders, then print and write what came out."""
     from longtail.cli.jobs import Source
+    from longtail.cli.series import Task, run_folder
     from longtail.training.files import make_folder
 
     out = Path(arguments.out)
@@ -91,8 +76,12 @@ def run(arguments: argparse.Namespace) -> None:
     absent = [each for each in CONTENDERS if each.method not in installed]
     _introduce(data, arguments)
     _use_one_thread()
-    jobs = [(each, _job(each, source, seed, arguments.epochs, runtime)) for each in present for seed in range(arguments.seeds)]
-    outcomes = _train(jobs, data, out)
+    tasks = [
+        Task(each.label, _job(each, source, seed, arguments.epochs, runtime), run_folder(out, each.label, seed))
+        for each in present
+        for seed in range(arguments.seeds)
+    ]
+    outcomes = _train(tasks, data)
     _report(outcomes, data, arguments, out)
     for each in absent:
         print(f"left out: {each.label}; for it, pip install ./methods/{each.method} in a clone of longtail")
@@ -113,37 +102,15 @@ def _job(contender: Contender, source: Source, seed: int, epochs: int, runtime: 
     return Job(method, options, source, BACKBONE, seed, runtime, ShotThresholds(many=MANY, few=FEW))
 
 
-def _train(jobs: Sequence[tuple[Contender, Job]], data: LongTailData, out: Path) -> list[Outcome]:
-    """Carry out the jobs one after the other, with a line about each."""
-    from longtail.cli.comparison import Outcome
-    from longtail.cli.jobs import continue_or_begin, run_job
+def _train(tasks: Sequence[Task], data: LongTailData) -> list[Outcome]:
+    """Carry out the tasks one after the other, with a line about each."""
+    from longtail.cli.series import train_all
 
-    outcomes: dict[str, Outcome] = {}
-    for number, (contender, job) in enumerate(jobs, 1):
-        folder = out / "runs" / f"{_slug(contender.label)}-seed{job.seed}"
-        try:
-            run, results = run_job(
-                job,
-                data,
-                partial(continue_or_begin, folder),
-                partial(_shown, job.runtime.progress),
-            )
-        except KeyboardInterrupt:
-            print("give the same command again to go on from here", file=sys.stderr)
-            raise
-        result, seconds = results["last"], results["seconds"]
-        outcomes.setdefault(contender.label, Outcome(contender.label)).add(job.seed, result, run.log_dir)
-        print(
-            f"[{number}/{len(jobs)}] {contender.label}, seed {job.seed}: {100 * result['accuracy']:.1f} % ({seconds:.0f} s)",
-            flush=True,
-        )
-    return list(outcomes.values())
-
-
-def _shown(progress: str, _: Run) -> list[Listener]:
-    from longtail.training.progress import create_progress
-
-    return [create_progress(progress)]
+    try:
+        return train_all(tasks, data, partial(print, flush=True), keep_going=False)
+    except KeyboardInterrupt:
+        print("give the same command again to go on from here", file=sys.stderr)
+        raise
 
 
 def _use_one_thread() -> None:
@@ -151,10 +118,6 @@ def _use_one_thread() -> None:
     import torch
 
     torch.set_num_threads(1)
-
-
-def _slug(label: str) -> str:
-    return "-".join(re.findall(r"\w+", label))
 
 
 def _introduce(data: LongTailData, arguments: argparse.Namespace) -> None:
