@@ -1,0 +1,122 @@
+"""`longtail report RUN...`: trained runs as one HTML file."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from longtail.cli import evaluate
+from longtail.cli.parsing import Parser, data_set
+from longtail.cli.trained import WithExamples, add_showing, progress_bar
+from longtail.errors import UserError
+
+if TYPE_CHECKING:
+    from longtail.report.html import Predicted, ReportedRun
+
+_EXAMPLES = """\
+examples:
+  longtail report runs/mine
+  longtail report runs/erm runs/cmo --out comparison.html
+  longtail report runs/mine --data other-photos --no-images"""
+
+
+def add_parser(commands: argparse._SubParsersAction[Parser]) -> None:
+    """Add the subcommand."""
+    parser = commands.add_parser(
+        "report",
+        help="show trained runs in one HTML file",
+        description="Write one HTML file about runs: their results side by side, accuracy of the classes against their size, "
+        "learning curves, calibration, confusions, the worst classes with examples, settings and versions. The file needs no "
+        "network and no other file.",
+        epilog=_EXAMPLES,
+        formatter_class=WithExamples,
+    )
+    parser.add_argument(
+        "run_folders", nargs="+", metavar="RUN", help="folder of a run, or one that holds several; the best epoch is shown"
+    )
+    parser.add_argument(
+        "--out",
+        type=_page,
+        default=Path("report.html"),
+        metavar="FILE",
+        help="the file, replaced if there (default: %(default)s)",
+    )
+    parser.add_argument("--title", default="Long-tailed classification: report", metavar="TEXT", help="of the page")
+    parser.add_argument(
+        "--data",
+        type=data_set,
+        metavar="NAME|PATH",
+        help="test images for calibration, confusions and examples: a data set by name, or the path of class folders or of a "
+        "table (default: the test images of each run itself)",
+    )
+    parser.add_argument(
+        "--root", default="data", metavar="DIR", help="folder of the files of a data set with a name (default: %(default)s)"
+    )
+    parser.add_argument("--no-images", action="store_true", help="show no test images")
+    parser.add_argument("--json", action="store_true", help="print what was written as JSON")
+    add_showing(parser)
+    parser.set_defaults(run=run)
+
+
+def _page(text: str) -> Path:
+    if Path(text).suffix.lower() not in (".html", ".htm"):
+        raise argparse.ArgumentTypeError(f"must end in .html, got {text!r}")
+    return Path(text)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Write the file, and tell what is missing in it."""
+    from longtail.report.html import LIMIT, build_page, find_runs, read_run
+    from longtail.training.files import make_folder, write_atomically
+
+    runs = [_with_predictions(read_run(folder), arguments) for folder in find_runs(arguments.run_folders)]
+    content = build_page(runs, title=arguments.title, images=not arguments.no_images).encode()
+    if len(content) > LIMIT and not arguments.no_images:
+        _notice(f"with images the page would have {_megabytes(content)}; they are left out")
+        content = build_page(runs, title=arguments.title, images=False).encode()
+    if len(content) > LIMIT:
+        _notice(f"the page has {_megabytes(content)}; report fewer runs in one page to have smaller ones")
+    make_folder(arguments.out.parent)
+    write_atomically(arguments.out, content)
+    absent = {str(each.folder): each.why_not for each in runs if each.why_not}
+    if arguments.json:
+        told = {"format": 1, "report": str(arguments.out), "bytes": len(content), "runs": [str(each.folder) for each in runs]}
+        print(json.dumps({**told, "without_predictions": absent}, indent=2))
+    else:
+        print(f"report of {len(runs)} {'run' if len(runs) == 1 else 'runs'}: {arguments.out} ({_megabytes(content)})")
+
+
+def _with_predictions(found: ReportedRun, arguments: argparse.Namespace) -> ReportedRun:
+    """The run with what it makes of test images, or with the reason why that is not known."""
+    try:
+        return replace(found, predicted=_predict(found, arguments))
+    except UserError as reason:
+        first = str(reason).splitlines()[0]
+        _notice(f"{found.name}: no calibration, confusions and examples: {first}")
+        return replace(found, why_not=first)
+
+
+def _predict(found: ReportedRun, arguments: argparse.Namespace) -> Predicted:
+    from longtail.datasets.findings import shown
+    from longtail.report.html import predict_on
+    from longtail.training.devices import make_exact
+    from longtail.training.trained import load_run
+
+    trained = load_run(found.folder, device=arguments.device)
+    make_exact(trained.device)
+    asked = argparse.Namespace(data=arguments.data, root=arguments.root, on_bad_image="skip")
+    data = evaluate._data(asked, trained)
+    with progress_bar(len(data)) as advance:
+        return predict_on(trained, data, shown(str(asked.data)), batch_size=arguments.batch_size, on_batch=advance)
+
+
+def _notice(text: str) -> None:
+    print(f"notice: {text}", file=sys.stderr)
+
+
+def _megabytes(content: bytes) -> str:
+    return f"{len(content) / 1e6:.1f} MB"

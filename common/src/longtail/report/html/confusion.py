@@ -1,0 +1,127 @@
+"""The confusion matrix, as a figure and as its largest entries."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+from xml.etree.ElementTree import Element, SubElement
+
+import numpy as np
+import numpy.typing as npt
+
+from longtail.datasets.base import Indices
+from longtail.report.html import svg
+
+NAMED = 30
+"""Up to so many classes the rows and columns bear names."""
+
+NUMBERED = 10
+"""Up to so many classes the cells bear numbers."""
+
+LEVELS = 10
+"""Shades."""
+
+Shares = npt.NDArray[np.float64]
+"""Of each true class the parts that were taken for each class, shape (C, C)."""
+
+_NAME_LENGTH = 12
+_SIDE = 330
+
+
+class Confusion(NamedTuple):
+    """Images of a class that were taken for another.
+
+    true, taken_for: the classes.
+    images: how many there are.
+    share: of the images of the class.
+    """
+
+    true: int
+    taken_for: int
+    images: int
+    share: float
+
+
+def largest_confusions(matrix: Indices, most: int = 10) -> list[Confusion]:
+    """The entries beside the diagonal with the most images, the largest first."""
+    wrong = matrix.copy()
+    np.fill_diagonal(wrong, 0)
+    ranked = np.argsort(-wrong, axis=None, kind="stable")[:most]
+    places = [divmod(int(each), len(matrix)) for each in ranked]
+    totals = matrix.sum(axis=1)
+    return [
+        Confusion(true, other, int(wrong[true, other]), float(wrong[true, other] / totals[true]))
+        for true, other in places
+        if wrong[true, other]
+    ]
+
+
+def confusion_figure(matrix: Indices, class_names: Sequence[str], class_counts: Sequence[int], mark: str) -> str:
+    """Shares of each class's images by what they were taken for, the largest class first.
+
+    Args:
+        matrix: images by true and predicted class, int64, shape (C, C).
+        class_names: C names.
+        class_counts: training images per class; they give the order.
+        mark: a name that no other figure of the page has.
+    """
+    order = np.argsort(-np.asarray(class_counts), kind="stable")
+    names = [class_names[each] for each in order]
+    matrix = matrix[np.ix_(order, order)]
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    classes = len(names)
+    bears_names = classes <= NAMED
+    margin = 24 + (7 * min(_NAME_LENGTH, max(map(len, names))) if bears_names else 0)
+    cell = _SIDE / classes
+    side = margin + _SIDE + 4
+    right = int(np.trace(matrix))
+    root = svg.figure(
+        mark,
+        "Confusion matrix",
+        f"Rows are true classes, columns predicted ones, the class with the most training images first; shade is the share "
+        f"of the row. {right} of {int(matrix.sum())} images are on the diagonal. The table below gives the largest confusions.",
+        width=side,
+        height=side,
+    )
+    _draw_cells(root, shares, margin, cell)
+    box = {"x": str(margin), "y": str(margin), "width": str(_SIDE), "height": str(_SIDE), "class": "frame"}
+    SubElement(root, "rect", box)
+    svg.text(root, (margin + _SIDE / 2, 11), "predicted class", "label middle")
+    svg.text(root, (11, margin + _SIDE / 2), "true class", "label middle", turn=-90)
+    if bears_names:
+        _write_names(root, names, margin, cell)
+    if classes <= NUMBERED:
+        _write_shares(root, shares, margin, cell)
+    return svg.markup(root)
+
+
+def _draw_cells(root: Element, shares: Shares, margin: float, cell: float) -> None:
+    """One path for each shade, which takes a tenth of what a rectangle for each cell would."""
+    level = np.ceil(shares * LEVELS - 1e-9).astype(int)
+    for shade in range(1, LEVELS + 1):
+        rows, columns = np.nonzero(level == shade)
+        path = "".join(
+            f"M{margin + column * cell:.2f} {margin + row * cell:.2f}h{cell:.2f}v{cell:.2f}h{-cell:.2f}z"
+            for row, column in zip(rows.tolist(), columns.tolist(), strict=True)
+        )
+        if path:
+            SubElement(root, "path", {"class": "cell", "fill-opacity": f"{shade / LEVELS:g}", "d": path})
+
+
+def _write_names(root: Element, names: Sequence[str], margin: float, cell: float) -> None:
+    size = f"{min(11.0, cell * 0.95):.1f}px"
+    for at, name in enumerate(names):
+        short = name if len(name) <= _NAME_LENGTH else name[: _NAME_LENGTH - 1] + "…"
+        middle = margin + (at + 0.5) * cell
+        row = svg.text(root, (margin - 4, middle + 4), short, "tick end")
+        column = svg.text(root, (middle + 4, margin - 4), short, "tick", turn=-90)
+        for each in (row, column):
+            each.set("style", f"font-size:{size}")
+
+
+def _write_shares(root: Element, shares: Shares, margin: float, cell: float) -> None:
+    for row, column in zip(*(each.tolist() for each in np.nonzero(shares)), strict=True):
+        share = shares[row, column]
+        look = "share middle over" if np.ceil(share * LEVELS) >= 8 else "share middle"
+        at = (margin + (column + 0.5) * cell, margin + (row + 0.5) * cell + 4)
+        svg.text(root, at, f"{100 * share:.0f}", look)

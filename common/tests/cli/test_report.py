@@ -1,0 +1,78 @@
+"""`longtail report` with runs on the digits."""
+
+import json
+import re
+import shutil
+
+import pytest
+from tiny_runs import train, write_digits
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return train(tmp_path_factory.mktemp("run") / "digits", "erm")
+
+
+def report(longtail, *words):
+    return longtail("report", *words, "--device", "cpu")
+
+
+def test_its_own_test_images_are_shown(longtail, run, tmp_path):
+    ended = report(longtail, run, "--out", tmp_path / "new" / "page.html")
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out.startswith(f"report of 1 run: {tmp_path / 'new' / 'page.html'} (0.")
+    text = (tmp_path / "new" / "page.html").read_text()
+    best = json.loads((run / "run.json").read_text())["results"]["best"]
+    assert f"{100 * best['balanced_accuracy']:.1f}" in text
+    assert f"Calibration error {100 * best['ece']:.1f} %. 500 images of digits, network of epoch 1." in text
+    assert text.count("<img src=") >= 4
+    assert text.count('<svg viewBox="') == 6
+    assert ": absent" not in text
+
+
+def test_other_images_in_files_can_be_shown(longtail, run, tmp_path):
+    photos = write_digits(tmp_path / "photos", each=3)
+    (photos / "0" / "0.png").write_bytes(b"")
+    ended = report(longtail, run, "--data", photos, "--no-images", "--json", "--batch-size", 7)
+    assert ended.code == 0, ended.err
+    told = json.loads(ended.out)
+    assert (told["report"], told["runs"], told["without_predictions"]) == ("report.html", [str(run)], {})
+    text = (tmp_path / "report.html").read_text()
+    assert told["bytes"] == len(text.encode())
+    assert re.search(r"29 images of \S*photos, network of epoch 1", text)
+    assert "<img" not in text
+
+
+def test_without_a_checkpoint_the_reason_stands_in_the_page(longtail, run, tmp_path):
+    bare = tmp_path / "all" / "bare"
+    shutil.copytree(run, bare, ignore=shutil.ignore_patterns("*.tar"))
+    ended = report(longtail, tmp_path / "all", "--json")
+    reason = json.loads(ended.out)["without_predictions"][str(bare)]
+    assert reason.startswith(f"{bare} has no checkpoint ckpt.best.pth.tar")
+    assert ended.err == f"notice: bare: no calibration, confusions and examples: {reason}\n"
+    text = (tmp_path / "report.html").read_text()
+    assert f"Reliability diagram: absent ({reason})." in text
+    assert '<th scope="col" class="number">accuracy (%)</th>' in text
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("", "required: RUN"),
+        ("nowhere", "nowhere is not the folder of a run"),
+        ("nowhere --out page.pdf", "--out: must end in .html, got 'page.pdf'"),
+        ("nowhere --data missing", "argument --data: unknown data set 'missing'"),
+    ],
+)
+def test_mistakes(longtail, words, message):
+    ended = report(longtail, *words.split())
+    assert ended.code == 2
+    assert message in ended.err
+    assert "Traceback" not in ended.err
+
+
+def test_without_jinja2_the_extra_is_named(longtail, run, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "jinja2", None)
+    ended = report(longtail, run)
+    assert ended.code == 2
+    assert "pip install 'longtail-common[report]'" in ended.err
