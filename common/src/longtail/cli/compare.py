@@ -348,6 +348,8 @@ def _notes(job: Job, data: LongTailData, request: _Request) -> list[str]:
     ]
     notes.append(f"{told_of_groups(job.thresholds, adapted=job.adapt)}; balanced: mean over classes.")
     notes.append(f"{len(data.test)} test images, the same for every run: seed noise is that of training, not of these images.")
+    if request.seeds > 1:
+        notes.append("Verdicts: differences seed by seed, their mean ± half of the 95 % t interval.")
     if len(request.contenders) > 2 and request.seeds > 1:
         notes.append("Each interval is one of 95 %: of twenty methods without effect one seems to have one.")
     if request.jobs > 1:

@@ -179,7 +179,7 @@ class Comparison:
         for outcome in self.outcomes:
             cells = [with_spread(outcome.over_seeds(score)) for score in MORE_SCORES.values()]
             second.add_row(outcome.label, *cells, train_time(outcome))
-        third = table("", "verdict", title=f"Balanced accuracy against {self.baseline}: paired difference, 95 % t interval")
+        third = table("", "verdict", title=f"Balanced accuracy against {self.baseline}")
         for outcome in self.outcomes:
             third.add_row(outcome.label, self.verdict(outcome.label) + _failures(outcome))
         return [first, second, third]
