@@ -97,6 +97,7 @@ def confusion_figure(matrix: Indices, class_names: Sequence[str], class_counts: 
 
 def _draw_cells(root: Element, shares: Shares, margin: float, cell: float) -> None:
     """One path for each shade, which takes a tenth of what a rectangle for each cell would."""
+    look = "cell" if len(shares) <= NUMBERED else "cell bare"
     level = np.ceil(shares * LEVELS - 1e-9).astype(int)
     for shade in range(1, LEVELS + 1):
         rows, columns = np.nonzero(level == shade)
@@ -105,13 +106,14 @@ def _draw_cells(root: Element, shares: Shares, margin: float, cell: float) -> No
             for row, column in zip(rows.tolist(), columns.tolist(), strict=True)
         )
         if path:
-            SubElement(root, "path", {"class": "cell", "fill-opacity": f"{shade / LEVELS:g}", "d": path})
+            SubElement(root, "path", {"class": look, "fill-opacity": f"{0.15 + 0.85 * shade / LEVELS:.3g}", "d": path})
 
 
 def _write_names(root: Element, names: Sequence[str], margin: float, cell: float) -> None:
     size = f"{min(11.0, cell * 0.95):.1f}px"
     for at, name in enumerate(names):
-        short = name if len(name) <= _NAME_LENGTH else name[: _NAME_LENGTH - 1] + "…"
+        # names that are long often begin alike
+        short = name if len(name) <= _NAME_LENGTH else f"{name[:5]}…{name[5 - _NAME_LENGTH + 1 :]}"
         middle = margin + (at + 0.5) * cell
         row = svg.text(root, (margin - 4, middle + 4), short, "tick end")
         column = svg.text(root, (middle + 4, margin - 4), short, "tick", turn=-90)
