@@ -19,6 +19,11 @@ HELP = [
     ["demo"],
     ["methods"],
     ["train"],
+    ["compare"],
+    ["report"],
+    ["predict"],
+    ["eval"],
+    ["export"],
     ["data"],
     ["data", "inspect"],
     ["data", "fake"],
@@ -51,7 +56,8 @@ print(sorted({{"torch", "numpy", "torchvision", "timm", "rich", "matplotlib", "P
 
 def test_every_command_says_what_it_does():
     text = create_parser().format_help()
-    assert all(f"    {command} " in text for command in ("demo", "methods", "train", "data"))
+    commands = ("demo", "methods", "train", "compare", "report", "predict", "eval", "export", "data")
+    assert all(f"    {command} " in text for command in commands)
 
 
 def test_version(longtail):
