@@ -99,7 +99,7 @@ def run(arguments: argparse.Namespace) -> None:
         shifts = {_PLAIN: shift * 0, _ADJUSTED: shift}
     elif arguments.source_prior is not None:
         print("notice: --source-prior says nothing without --target-prior", file=sys.stderr)
-    data = _data(arguments, trained)
+    data = labelled_images(arguments, trained)
     with progress_bar(len(data)) as advance:
         summaries = trained.evaluate(data, shifts, batch_size=arguments.batch_size, workers=arguments.workers, on_batch=advance)
     record = _record(arguments, trained, data, summaries, source, target)
@@ -109,7 +109,7 @@ def run(arguments: argparse.Namespace) -> None:
         _report(trained, data, summaries, record)
 
 
-def _data(arguments: argparse.Namespace, trained: TrainedRun) -> ImageData:
+def labelled_images(arguments: argparse.Namespace, trained: TrainedRun) -> ImageData:
     """The labelled images, with the run's classes; by default those that it was tested on."""
     from longtail.datasets.factory import DATASETS, IN_FILES, create_data
     from longtail.datasets.labelled import load_labelled, only_readable, relabelled

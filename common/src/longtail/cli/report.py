@@ -109,7 +109,7 @@ def _predict(found: ReportedRun, arguments: argparse.Namespace) -> Predicted:
     trained = load_run(found.folder, device=arguments.device)
     make_exact(trained.device)
     asked = argparse.Namespace(data=arguments.data, root=arguments.root, on_bad_image="skip")
-    data = evaluate._data(asked, trained)
+    data = evaluate.labelled_images(asked, trained)
     with progress_bar(len(data)) as advance:
         return predict_on(trained, data, shown(str(asked.data)), batch_size=arguments.batch_size, on_batch=advance)
 
