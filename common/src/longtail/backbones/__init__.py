@@ -13,7 +13,7 @@ from longtail.backbones.factory import (
 )
 from longtail.backbones.heads import HEADS, CosineLinear, create_head
 from longtail.backbones.projection_resnet import ProjectionResNet
-from longtail.backbones.weights import Loaded, load_backbone_weights, load_matching_weights
+from longtail.backbones.weights import Loaded, begin_with, load_backbone_weights, load_matching_weights
 
 __all__ = [
     "BACKBONES",
@@ -27,6 +27,7 @@ __all__ = [
     "Loaded",
     "ProjectionResNet",
     "StagedBackbone",
+    "begin_with",
     "check_size",
     "create_backbone",
     "create_head",

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
+from longtail.backbones.base import Backbone
 from longtail.errors import UserError
 
 _WRAPPER = "module."  # what DataParallel and DistributedDataParallel put before every name
@@ -73,6 +74,21 @@ def load_matching_weights(model: nn.Module, state_dict: Mapping[str, Tensor], *,
         [name for name in both if name not in taken],
         [name for name in weights if name not in own and name not in leave_out],
     )
+
+
+def begin_with(network: Backbone, state_dict: Mapping[str, Tensor]) -> Loaded:
+    """Begin with pretrained weights, as far as they fit; the classifier keeps its own.
+
+    Args:
+        network: what is to be trained.
+        state_dict: see `load_matching_weights`.
+
+    Raises:
+        UserError: nothing fits.
+    """
+    above = next(name for name, module in network.named_modules() if module is network.classifier)
+    own = {f"{above}.{name}" for name in network.classifier.state_dict()}
+    return load_matching_weights(network, state_dict, leave_out=own)
 
 
 def _first_difference(expected: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> str | None:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import re
+import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from longtail.backbones import create_backbone
+from longtail.backbones import Backbone, begin_with, create_backbone
 from longtail.datasets.base import LongTailData
 from longtail.datasets.factory import LONG_TAILED_BY_RULE, create_data, is_own
 from longtail.datasets.own import TEST_FRACTION, own_name
+from longtail.distributed import ranks
+from longtail.errors import UserError
 from longtail.metrics import ShotThresholds, adapted_thresholds
+from longtail.training.checkpoint import read_weights
 from longtail.training.execute import Plan, execute
 from longtail.training.method import Method
 from longtail.training.reports import Listener
@@ -96,6 +100,7 @@ class Job:
         thresholds: bounds of the shot groups.
         workers: processes of each loader, where images are files.
         adapt: the bounds were not asked for, and are to be those that fit the data.
+        pretrained: file of the weights that the network begins with, or None.
     """
 
     method: Method
@@ -107,6 +112,7 @@ class Job:
     thresholds: ShotThresholds
     workers: int = 4
     adapt: bool = False
+    pretrained: str | None = None
 
     def fitted(self, data: LongTailData) -> Job:
         """The job with the shot groups that it will go by on its data."""
@@ -115,7 +121,9 @@ class Job:
     def identity(self) -> dict[str, Any]:
         """What must agree, besides what `execute` compares, for one run to be the continuation of another."""
         thresholds = {f"shots_{name}": value for name, value in asdict(self.thresholds).items()}
+        begun = {} if self.pretrained is None else {"pretrained": str(Path(self.pretrained).resolve())}
         return {
+            **begun,
             "method": self.method.name,
             "backbone": self.backbone,
             **self.source.identity(),
@@ -136,6 +144,7 @@ class Job:
         source = self.source
         parts = [source.label, *_cut(source), f"{source.image_size}px" if source.image_size else ""]
         parts += [self.backbone if self.backbone != source.default_backbone else "", self.method.name]
+        parts += ["" if self.pretrained is None else f"from_{Path(self.pretrained).stem}"]
         parts += _not_default(self.options)
         parts += _not_default(self.runtime, only=shared)
         usual = self.adapt or self.thresholds == ShotThresholds()
@@ -189,6 +198,25 @@ def continue_or_begin(folder: Path, name: str, identity: Mapping[str, Any]) -> R
     return _Continued(folder, folder, identity=identity)
 
 
+def make_network(job: Job, data: LongTailData, head: str) -> Backbone:
+    """The job's network with the named head, with the weights that it begins with.
+
+    Raises:
+        UserError: there are no such weights, or none of them fits.
+    """
+    network = create_backbone(job.backbone, num_classes=data.num_classes, head=head, seed=job.seed, image_size=data.image_size)
+    if job.pretrained is not None:
+        path = Path(job.pretrained)
+        try:
+            loaded = begin_with(network, read_weights(path))
+        except UserError as error:
+            raise UserError(f"--pretrained {path}: {error}") from error
+        lacking = [*loaded.missing, *loaded.misshapen]
+        if lacking and ranks().is_first:
+            print(f"notice: {path} lacks {len(lacking)} arrays of {job.backbone}, such as {lacking[0]}", file=sys.stderr)
+    return network
+
+
 def run_job(
     job: Job,
     data: LongTailData,
@@ -220,9 +248,7 @@ def run_job(
         data=data,
         build=lambda setting: job.method.build(
             data,
-            lambda head: create_backbone(
-                job.backbone, num_classes=data.num_classes, head=head, seed=job.seed, image_size=data.image_size
-            ),
+            lambda head: make_network(job, data, head),
             job.options,
             setting,
         ),

@@ -126,6 +126,22 @@ def read(path: Path) -> dict[str, Any]:
     return content
 
 
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The network's weights in a file: a checkpoint's `state_dict`, the `model` of MAE and timm, or the file as it is.
+
+    Raises:
+        UserError: no file, a damaged one, one that holds more than plain data, or one without weights.
+    """
+    content = load_plain(path)
+    for key in ("state_dict", "model"):
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
+    weights = {name: value for name, value in content.items() if isinstance(value, Tensor)} if isinstance(content, dict) else {}
+    if not weights:
+        raise UserError(f"{path} holds no weights of a network")
+    return weights
+
+
 def restore_network(content: Mapping[str, Any], path: Path, recipe: Recipe) -> None:
     """Load the network of a checkpoint, ours or an original script's, into a recipe.
 

@@ -112,6 +112,9 @@ class ERM:
 
     name = "erm"
     paper = "plain training: any loss, class weights and epoch order"
+    year = None
+    cost = "1"
+    needs = "nothing"
     options = ERMOptions
 
     def build(self, data: LongTailData, backbone: MakeBackbone, options: ERMOptions, setting: Setting) -> Stage:

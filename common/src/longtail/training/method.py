@@ -82,11 +82,17 @@ class Method(Protocol):
 
     name: as on the command line.
     paper: title, venue and year.
+    year: of the paper; None for what is no paper's.
+    cost: of a training step, as a multiple of plain training's on the same network, in words.
+    needs: what it needs besides the training and the test images, in words.
     options: a frozen dataclass; each field's metadata holds its flag's `help` (and `choices`), its default is the paper's.
     """
 
     name: str
     paper: str
+    year: int | None
+    cost: str
+    needs: str
     options: type[Any]
 
     def build(self, data: LongTailData, backbone: MakeBackbone, options: Any, setting: Setting) -> Stage:

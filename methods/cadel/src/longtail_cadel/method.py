@@ -126,6 +126,9 @@ class CADELMethod:
 
     name = "cadel"
     paper = "Long-tailed Classification via CAscaded Deep Ensemble Learning (Chen et al., 2023)"
+    year = 2023
+    cost = "about 1.3 on a transformer, 2.3 on a ResNet-32, 12 on a ResNet-50"
+    needs = "validation images for its second stage"
     options = CADELOptions
 
     def build(self, data: LongTailData, backbone: MakeBackbone, options: CADELOptions, setting: Setting) -> Stage:

@@ -69,6 +69,9 @@ class CMOMethod:
 
     name = "cmo"
     paper = "Context-rich Minority Oversampling (Park et al., CVPR 2022)"
+    year = 2022
+    cost = "1, and twice the loading"
+    needs = "nothing"
     options = CMOOptions
 
     def build(self, data: LongTailData, backbone: MakeBackbone, options: CMOOptions, setting: Setting) -> Stage:

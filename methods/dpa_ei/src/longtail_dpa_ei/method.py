@@ -57,6 +57,9 @@ class DPAEIMethod:
 
     name = "dpa_ei"
     paper = "DPA-EI: dual progressive augmentation (Zhao et al., Knowledge-Based Systems 2025)"
+    year = 2025
+    cost = "1 in its first epochs, more in the last fifth"
+    needs = "a balanced meta set, taken from the training images"
     options = DPAEIOptions
 
     def build(self, data: LongTailData, backbone: MakeBackbone, options: DPAEIOptions, setting: Setting) -> Stage:

@@ -49,6 +49,9 @@ class LCSLMethod:
 
     name = "lcsl"
     paper = "Long-tailed Classification via Self-Labeling (Vu et al., IEEE TCSVT 2024)"
+    year = 2024
+    cost = "about 1.5"
+    needs = "nothing"
     options = LCSLOptions
 
     def build(self, data: LongTailData, backbone: MakeBackbone, options: LCSLOptions, setting: Setting) -> Stage:

@@ -143,6 +143,9 @@ class RSGStudyMethod:
 
     name = "rsg_study"
     paper = "a study of RSG (Wang et al., CVPR 2021), cosine classifier and seven losses"
+    year = 2023
+    cost = "1.0 to 1.2"
+    needs = "nothing"
     options = RSGStudyOptions
 
     def build(self, data: LongTailData, backbone: MakeBackbone, options: RSGStudyOptions, setting: Setting) -> Stage:

@@ -244,10 +244,9 @@ def take(network: Backbone, weights: Mapping[str, Tensor], speaking: bool) -> No
     Raises:
         UserError: none fits.
     """
-    from longtail.backbones import load_matching_weights
+    from longtail.backbones import begin_with
 
-    above = next(name for name, module in network.named_modules() if module is network.classifier)
-    loaded = load_matching_weights(network, weights, leave_out={f"{above}.{name}" for name in network.classifier.state_dict()})
+    loaded = begin_with(network, weights)
     lacking = [*loaded.missing, *loaded.misshapen]
     if speaking and lacking:
         print(f"notice: the weights to begin with lack {len(lacking)} arrays, such as {lacking[0]}", file=sys.stderr)
