@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from longtail.cli.contenders import Contender
 from longtail.cli.parsing import Parser, add_options, read_options
+from longtail.cli.trained import WithExamples
 from longtail.errors import UserError
 from longtail.training.options import at_least
 from longtail.training.registry import installed_methods
@@ -36,6 +39,10 @@ COMMON = {"batch_size": 32, "lr": 0.025}
 """The papers' batch size and learning rate on CIFAR, 128 and 0.1, both divided by four: an epoch has few images."""
 MANY, FEW = 40, 10
 """The usual 100 and 20 would leave one class in "many"."""
+_EXAMPLES = """\
+examples:
+  longtail demo
+  longtail demo --seeds 5 --epochs 10 --out demo-of-five"""
 
 
 def add_parser(commands: argparse._SubParsersAction[Parser]) -> None:
@@ -46,6 +53,8 @@ def add_parser(commands: argparse._SubParsersAction[Parser]) -> None:
         description="Train plain cross-entropy, balanced softmax and, where longtail-cmo is installed, balanced softmax with "
         "CMO on scikit-learn's handwritten digits made long-tailed, a few seeds each, and compare them in a table and a plot. "
         "Nothing is downloaded. Given again, the command goes on where it was interrupted.",
+        epilog=_EXAMPLES,
+        formatter_class=WithExamples,
     )
     parser.add_argument(
         "--seeds", type=at_least(1), default=3, metavar="N", help="seeds 0 to N-1 of each method (default: %(default)s)"
@@ -54,6 +63,7 @@ def add_parser(commands: argparse._SubParsersAction[Parser]) -> None:
     parser.add_argument(
         "--epochs", type=at_least(1), default=EPOCHS, metavar="N", help="epochs of each run (default: %(default)s)"
     )
+    parser.add_argument("--json", action="store_true", help="print the numbers as JSON; everything else goes to standard error")
     add_options(
         parser.add_argument_group("longtail options"), RuntimeOptions, only=("device", "max_epochs", "max_steps", "progress")
     )
@@ -62,6 +72,15 @@ def add_parser(commands: argparse._SubParsersAction[Parser]) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Train all contenders, then print and write what came out."""
+    # what is told on the way must not come between a program and the JSON
+    with redirect_stdout(sys.stderr if arguments.json else sys.stdout):
+        numbers = _compare(arguments)
+    if arguments.json:
+        print(json.dumps(numbers, indent=2))
+
+
+def _compare(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Carry the demo out, tell about it, and return all its numbers."""
     from longtail.cli.jobs import Source
     from longtail.cli.series import Task, run_folder
     from longtail.training.files import make_folder
@@ -82,9 +101,13 @@ def run(arguments: argparse.Namespace) -> None:
         for seed in range(arguments.seeds)
     ]
     outcomes = _train(tasks, data)
-    _report(outcomes, data, arguments, out)
+    numbers = _numbers(outcomes, data, arguments)
+    if not arguments.json:
+        _show(outcomes, data, arguments.seeds)
+    _write(numbers, outcomes, data, arguments.seeds, out)
     for each in absent:
         print(f"left out: {each.label}; for it, pip install ./methods/{each.method} in a clone of longtail")
+    return numbers
 
 
 def _runtime(arguments: argparse.Namespace) -> RuntimeOptions:
@@ -128,24 +151,31 @@ def _introduce(data: LongTailData, arguments: argparse.Namespace) -> None:
     print(f"{BACKBONE}, {arguments.epochs} epochs, {seeds} of each method.", flush=True)
 
 
-def _report(outcomes: Sequence[Outcome], data: LongTailData, arguments: argparse.Namespace, out: Path) -> None:
-    from longtail.cli.comparison import comparison_table, draw
+def _show(outcomes: Sequence[Outcome], data: LongTailData, seeds: int) -> None:
+    from longtail.cli.comparison import comparison_table
     from longtail.cli.output import console
-    from longtail.training.files import write_json
 
-    seeds = arguments.seeds
-    over = f"mean ± sample standard deviation over {seeds} seeds" if seeds > 1 else "one seed"
-    console().print(comparison_table(outcomes, f"Test accuracy in %, {over}"))
+    console().print(comparison_table(outcomes, f"Test accuracy in %, {_over(seeds) or 'one seed'}"))
     print("Every run is judged after its last epoch, so nothing was chosen on the test set.")
     print("Seeds change the training, not the images.")
     print(_groups(data))
-    numbers, plot = out / "demo.json", out / "per_class.png"
-    write_json(numbers, _numbers(outcomes, data, arguments))
-    print(f"numbers: {numbers}")
+
+
+def _over(seeds: int) -> str:
+    """What the numbers are over several seeds; nothing for one."""
+    return f"mean ± sample standard deviation over {seeds} seeds" if seeds > 1 else ""
+
+
+def _write(numbers: dict[str, Any], outcomes: Sequence[Outcome], data: LongTailData, seeds: int, out: Path) -> None:
+    """Write numbers and plot, and say where everything lies."""
+    from longtail.cli.comparison import draw
+    from longtail.training.files import write_json
+
+    file, plot = out / "demo.json", out / "per_class.png"
+    write_json(file, numbers)
+    print(f"numbers: {file}")
     try:
-        draw(
-            plot, outcomes, data, title="Accuracy of each class by its size: long-tailed digits", note=over if seeds > 1 else ""
-        )
+        draw(plot, outcomes, data, title="Accuracy of each class by its size: long-tailed digits", note=_over(seeds))
         print(f"plot: {plot}")
     except UserError as error:
         print(f"no plot: {error}")

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Mapping
+from contextlib import redirect_stdout
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from longtail.cli.output import console, percent, table, told_of_groups
 from longtail.cli.parsing import Parser, add_options, data_set, read_options, split_seed
+from longtail.cli.trained import WithExamples
 from longtail.training.options import at_least, between
 from longtail.training.registry import installed_methods
 from longtail.training.runtime import RuntimeOptions, add_runtime_options
@@ -19,6 +22,14 @@ if TYPE_CHECKING:
     from longtail.cli.jobs import Job
     from longtail.training.method import Method
     from longtail.training.reports import Listener
+    from longtail.training.run_folder import Run
+
+_EXAMPLES = """\
+examples:
+  longtail train erm --data digits --loss balanced_softmax
+  longtail train erm --data photos --epochs 60 --out runs/mine
+
+longtail train METHOD --help shows the options, the method's own among them."""
 
 
 def add_parser(commands: argparse._SubParsersAction[Parser]) -> None:
@@ -29,7 +40,8 @@ def add_parser(commands: argparse._SubParsersAction[Parser]) -> None:
         help="train a method on a data set",
         usage="longtail train METHOD [options]",
         description="Train an installed method on a long-tailed data set.",
-        epilog="longtail train METHOD --help shows the options, the method's own among them.",
+        epilog=_EXAMPLES,
+        formatter_class=WithExamples,
     )
     parser.add_argument("method", metavar="METHOD", choices=names, help=", ".join(names))
     # Python before 3.13 would name it among the required ones
@@ -39,20 +51,35 @@ def add_parser(commands: argparse._SubParsersAction[Parser]) -> None:
 
 def run(arguments: argparse.Namespace) -> int | None:
     """Train as the rest of the command line says, and print the results; the exit code, where other processes did it."""
-    from longtail.cli.jobs import run_job
     from longtail.distributed import ranks
-    from longtail.metrics import ShotThresholds
     from longtail.training.launch import relaunch
     from longtail.training.method import load_method
-    from longtail.training.progress import create_progress
-    from longtail.training.run_folder import Run
-    from longtail.training.tensorboard import TensorBoardLog
 
     method = load_method(arguments.method)
     parsed = create_method_parser(method).parse_args(arguments.rest)
     code = relaunch(None, parsed.device)
     if code is not None:
         return code
+    # what is told on the way must not come between a program and the JSON
+    with redirect_stdout(sys.stderr if parsed.json else sys.stdout):
+        job, run, results = train(method, parsed)
+    if ranks().is_first:
+        if parsed.json:
+            print(json.dumps({"format": 1, "folder": str(run.log_dir), **results}, indent=2))
+        else:
+            report(job, results, run.log_dir)
+    return None
+
+
+def train(method: Method, parsed: argparse.Namespace) -> tuple[Job, Run, dict[str, Any]]:
+    """Train as the parsed arguments of `create_method_parser` say: what was trained, the run, and its results."""
+    from longtail.cli.jobs import run_job
+    from longtail.distributed import ranks
+    from longtail.metrics import ShotThresholds
+    from longtail.training.progress import create_progress
+    from longtail.training.run_folder import Run
+    from longtail.training.tensorboard import TensorBoardLog
+
     job = read_job(method, parsed)
     data = job.source.load(parsed.root, job.runtime)
     job = job.fitted(data)
@@ -67,16 +94,7 @@ def run(arguments: argparse.Namespace) -> int | None:
         shown = create_progress(job.runtime.progress, without_terminal="plain")
         return [shown, TensorBoardLog(run.log_dir)] if parsed.tensorboard else [shown]
 
-    finished, results = run_job(
-        job,
-        data,
-        open_run,
-        listeners,
-        log_interval=parsed.log_interval,
-    )
-    if ranks().is_first:
-        report(job, results, finished.log_dir)
-    return None
+    return job, *run_job(job, data, open_run, listeners, log_interval=parsed.log_interval)
 
 
 def create_method_parser(method: Method) -> Parser:
@@ -147,6 +165,7 @@ def create_method_parser(method: Method) -> Parser:
         "--out", metavar="DIR", help="run folder (default: runs/ and a name made of data, method, options, seed)"
     )
     group.add_argument("--tensorboard", action="store_true", help="also write TensorBoard events into the run folder")
+    group.add_argument("--json", action="store_true", help="print the results as JSON; everything else goes to standard error")
     group.add_argument(
         "--thresholds",
         type=at_least(0),
