@@ -1,6 +1,7 @@
 """The `longtail` command: its subcommands, their help, and how mistakes end."""
 
 import json
+import re
 import subprocess
 import sys
 from importlib.metadata import EntryPoint
@@ -29,7 +30,10 @@ HELP = [
     ["data", "fake"],
     ["data", "make"],
     ["data", "make", "cifar10-lt"],
+    ["completion"],
 ]
+GROUPS = ([], ["data"])
+"""The commands that are only there for the commands below them."""
 
 
 @pytest.mark.parametrize("words", HELP, ids=" ".join)
@@ -48,16 +52,24 @@ for words in {HELP}:
         dispatch([*words, "--help"])
     except SystemExit:
         pass
-print(sorted({{"torch", "numpy", "torchvision", "timm", "rich", "matplotlib", "PIL"}} & set(sys.modules)))
+print(sorted({{"torch", "numpy", "torchvision", "timm", "rich", "shtab", "matplotlib", "PIL"}} & set(sys.modules)))
 """
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ended.stdout.splitlines()[-1] == "[]"
 
 
 def test_every_command_says_what_it_does():
-    text = create_parser().format_help()
-    commands = ("demo", "methods", "train", "compare", "report", "predict", "eval", "export", "data")
-    assert all(f"    {command} " in text for command in commands)
+    told = re.findall(r"^    ([a-z]+)\s+\S", create_parser().format_help(), flags=re.MULTILINE)
+    commands = ("demo", "methods", "train", "compare", "report", "predict", "eval", "export", "data", "completion")
+    assert sorted(told) == sorted(commands)
+
+
+@pytest.mark.parametrize("words", [each for each in HELP if each not in GROUPS], ids=" ".join)
+def test_help_ends_with_examples_of_the_command(words, longtail):
+    _, examples = longtail(*words, "--help").out.split("\nexamples:\n")
+    lines = [line for line in examples.splitlines() if line.startswith("  ")]
+    assert lines
+    assert all(" ".join(["longtail", *words]) in line for line in lines)
 
 
 def test_version(longtail):
@@ -111,12 +123,13 @@ def test_methods_are_listed_and_a_broken_one_does_not_hide_the_others(longtail, 
     broken = EntryPoint("broken", "no_such_module:METHOD", GROUP)
     known = installed_methods()
     monkeypatch.setattr(methods, "installed_methods", lambda: {"broken": broken, "erm": known["erm"]})
-    ended = longtail("methods")
+    ended = longtail("methods", "--json")
     assert ended.code == 0
-    rows = {line.split()[0]: line for line in ended.out.splitlines() if line.strip()}
-    assert "cannot be loaded: ModuleNotFoundError" in rows["broken"]
-    assert method.load_method("erm").paper in rows["erm"]
-    assert f"longtail-common {__version__}" in rows["erm"]
+    told = {each["method"]: each for each in json.loads(ended.out)}
+    assert told["broken"]["paper"].startswith("cannot be loaded: ModuleNotFoundError")
+    assert told["erm"]["paper"] == method.load_method("erm").paper
+    assert told["erm"]["package"] == f"longtail-common {__version__}"
+    assert {"broken", "erm"} <= {line.split()[0] for line in longtail("methods").out.splitlines() if line.strip()}
 
 
 def test_every_installed_method_can_be_loaded_and_no_other():

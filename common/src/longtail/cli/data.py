@@ -8,9 +8,22 @@ from typing import Any
 
 from longtail.cli.inspect import add_inspect
 from longtail.cli.parsing import Parser, split_seed
+from longtail.cli.trained import WithExamples
 from longtail.datasets.fake import LAYOUTS
 from longtail.datasets.making import KINDS, WITHOUT_IMAGES
 from longtail.training.options import at_least
+
+_FAKE_EXAMPLES = """\
+examples:
+  longtail data fake --layout cifar100 --out data
+  longtail data fake --layout imagenet-lt --out data/ILSVRC
+  longtail data fake --layout imagenet-lt --num-classes 10 --largest-class 120 --test-per-class 20 --out fake10"""
+_MAKE_EXAMPLES = """\
+examples:
+  longtail data make cifar100-lt --source data --out data/CIFAR100
+  longtail data make lists --source photos --out photos
+
+longtail data make WHAT --help shows the options of one of them."""
 
 
 def add_parser(commands: argparse._SubParsersAction[Parser]) -> None:
@@ -32,6 +45,8 @@ def _add_fake(actions: argparse._SubParsersAction[Parser]) -> None:
         help="write a small generated data set in the layout of a real one",
         description="Write generated pictures in the folder and list format of a real data set. "
         "Training commands then run on --root OUT; their accuracy means nothing.",
+        epilog=_FAKE_EXAMPLES,
+        formatter_class=WithExamples,
     )
     fake.add_argument("--layout", required=True, metavar="LAYOUT", choices=LAYOUTS, help=", ".join(LAYOUTS))
     fake.add_argument(
@@ -71,11 +86,14 @@ def _add_make(actions: argparse._SubParsersAction[Parser]) -> None:
         help="write a long-tailed data set made of a balanced one, or lists of images",
         description="Write image files with lists of them, or class folders, that are long-tailed: training commands then take "
         "--data csv --root OUT, or --data folder for class folders. Or write lists alone, for code that asks for them.",
-        epilog="longtail data make WHAT --help shows the options of one of them.",
+        epilog=_MAKE_EXAMPLES,
+        formatter_class=WithExamples,
     )
     kinds = make.add_subparsers(title="what can be made", metavar="WHAT", required=True)
     for what, text in KINDS.items():
-        parser = kinds.add_parser(what, help=text, description=f"Make {text}.")
+        parser = kinds.add_parser(
+            what, help=text, description=f"Make {text}.", epilog=_examples(what), formatter_class=WithExamples
+        )
         parser.add_argument("--source", required=True, metavar="DIR", help=_SOURCES.get(what, "root of the CIFAR archive"))
         room = "the source or any other" if what in WITHOUT_IMAGES else "empty or new"
         parser.add_argument("--out", required=True, metavar="DIR", help=f"folder to write into, {room}")
@@ -83,6 +101,10 @@ def _add_make(actions: argparse._SubParsersAction[Parser]) -> None:
             _add_folders(parser)
         _OPTIONS.get(what, _add_nothing)(parser)
         parser.set_defaults(run=run_make, what=what)
+
+
+def _examples(what: str) -> str:
+    return "\n".join(["examples:", *(f"  longtail data make {what} {words}" for words in _USES[what])])
 
 
 def _add_folders(parser: Parser) -> None:
@@ -146,6 +168,17 @@ _SOURCES = {
     "lists": "folder of train/CLASS/, and of val/CLASS/ or test/CLASS/ or both",
     "inat18-lists": "folder of train2018.json and val2018.json",
     "num-shots": "training list, or its folder",
+}
+_USES = {
+    "cifar10-lt": ("--source data --out data/CIFAR10", "--source data --out data/CIFAR10-step --profile step"),
+    "cifar100-lt": ("--source data --out data/CIFAR100", "--source data --out cifar-folders --imbalance-factor 0.02 --folders"),
+    "mini-imagenet-lt": (
+        "--source mini-imagenet --out data/mini-ImageNet",
+        "--source mini-imagenet --out data/mini-ImageNet --lists published --link",
+    ),
+    "lists": ("--source ImageNet-LT --out ImageNet-LT", "--source photos --out photo-lists --prefix photos"),
+    "inat18-lists": ("--source inat --out data/iNaturalist18",),
+    "num-shots": ("--source data/ImageNet_LT --out data/ImageNet_LT",),
 }
 _OPTIONS = {
     "cifar10-lt": _add_cifar_options,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from longtail import __version__
-from longtail.cli import compare, data, demo, evaluate, export, methods, predict, report, train
+from longtail.cli import compare, completion, data, demo, evaluate, export, methods, predict, report, train
 from longtail.cli.parsing import Parser
 from longtail.training.commands import run_command
 
@@ -13,7 +13,7 @@ def create_parser() -> Parser:
     parser = Parser(prog="longtail", description="Long-tailed image classification: published methods on one core.")
     parser.add_argument("--version", action="version", version=f"longtail {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for each in (demo, methods, train, compare, predict, evaluate, report, export, data):
+    for each in (demo, methods, train, compare, predict, evaluate, report, export, data, completion):
         each.add_parser(commands)
     return parser
 
