@@ -1,0 +1,229 @@
+"""`longtail train METHOD`: train any installed method on a data set."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping
+from contextlib import redirect_stdout
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from longtail.cli.output import console, percent, table, told_of_groups
+from longtail.cli.parsing import Parser, add_options, data_set, read_options, split_seed
+from longtail.cli.trained import WithExamples
+from longtail.training.options import at_least, between
+from longtail.training.registry import installed_methods
+from longtail.training.runtime import RuntimeOptions, add_runtime_options
+
+if TYPE_CHECKING:
+    from longtail.cli.jobs import Job
+    from longtail.training.method import Method
+    from longtail.training.reports import Listener
+    from longtail.training.run_folder import Run
+
+_EXAMPLES = """\
+examples:
+  longtail train erm --data digits --loss balanced_softmax
+  longtail train erm --data photos --epochs 60 --out runs/mine
+
+longtail train METHOD --help shows the options, the method's own among them."""
+
+
+def add_parser(commands: argparse._SubParsersAction[Parser]) -> None:
+    """Add the subcommand; a method's own options are parsed later, since they take loading the method."""
+    names = list(installed_methods())
+    parser = commands.add_parser(
+        "train",
+        help="train a method on a data set",
+        usage="longtail train METHOD [options]",
+        description="Train an installed method on a long-tailed data set.",
+        epilog=_EXAMPLES,
+        formatter_class=WithExamples,
+    )
+    parser.add_argument("method", metavar="METHOD", choices=names, help=", ".join(names))
+    # Python before 3.13 would name it among the required ones
+    parser.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS).required = False
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int | None:
+    """Train as the rest of the command line says, and print the results; the exit code, where other processes did it."""
+    from longtail.distributed import ranks
+    from longtail.training.launch import relaunch
+    from longtail.training.method import load_method
+
+    method = load_method(arguments.method)
+    parsed = create_method_parser(method).parse_args(arguments.rest)
+    code = relaunch(None, parsed.device)
+    if code is not None:
+        return code
+    # what is told on the way must not come between a program and the JSON
+    with redirect_stdout(sys.stderr if parsed.json else sys.stdout):
+        job, run, results = train(method, parsed)
+    if ranks().is_first:
+        if parsed.json:
+            print(json.dumps({"format": 1, "folder": str(run.log_dir), **results}, indent=2))
+        else:
+            report(job, results, run.log_dir)
+    return None
+
+
+def train(method: Method, parsed: argparse.Namespace) -> tuple[Job, Run, dict[str, Any]]:
+    """Train as the parsed arguments of `create_method_parser` say: what was trained, the run, and its results."""
+    from longtail.cli.jobs import run_job
+    from longtail.distributed import ranks
+    from longtail.metrics import ShotThresholds
+    from longtail.training.progress import create_progress
+    from longtail.training.run_folder import Run
+    from longtail.training.tensorboard import TensorBoardLog
+
+    job = read_job(method, parsed)
+    data = job.source.load(parsed.root, job.runtime)
+    job = job.fitted(data)
+    if job.adapt and job.thresholds != ShotThresholds() and ranks().is_first:
+        print(f"notice: shot groups: {told_of_groups(job.thresholds, adapted=True)}", file=sys.stderr)
+
+    def open_run(name: str, identity: Mapping[str, Any]) -> Run:
+        folder = Path("runs") / name if parsed.out is None else Path(parsed.out)
+        return Run(folder, folder, identity=identity)
+
+    def listeners(run: Run) -> list[Listener]:
+        shown = create_progress(job.runtime.progress, without_terminal="plain")
+        return [shown, TensorBoardLog(run.log_dir)] if parsed.tensorboard else [shown]
+
+    return job, *run_job(job, data, open_run, listeners, log_interval=parsed.log_interval)
+
+
+def create_method_parser(method: Method) -> Parser:
+    """The parser of what follows `longtail train METHOD`."""
+    from longtail.backbones import BACKBONES
+    from longtail.datasets.factory import DATASETS, LONG_TAILED_BY_RULE
+    from longtail.datasets.own import TEST_FRACTION
+    from longtail.datasets.splits import PROFILES
+    from longtail.metrics import ShotThresholds
+
+    shots = ShotThresholds()
+    parser = Parser(prog=f"longtail train {method.name}", description=method.paper)
+    group = parser.add_argument_group(
+        "data",
+        f"imbalance factor, profile and split seed are for {', '.join(LONG_TAILED_BY_RULE)}; "
+        "the others are long-tailed as they are",
+    )
+    group.add_argument(
+        "--data",
+        type=data_set,
+        default="digits",
+        metavar="NAME|PATH",
+        help=f"{', '.join(DATASETS)}, or the path of images of your own: a folder of class folders, or a table with "
+        "the columns path and label; longtail data inspect PATH looks at them first (default: %(default)s)",
+    )
+    group.add_argument(
+        "--root", default="data", metavar="DIR", help="folder of the files of a data set with a name (default: %(default)s)"
+    )
+    group.add_argument(
+        "--imbalance-factor",
+        type=float,
+        default=0.01,
+        metavar="X",
+        help='smallest class / largest class; 0.01 is the papers\' "IF 100" (default: %(default)s)',
+    )
+    group.add_argument("--profile", choices=PROFILES, default="exp", help="how class sizes fall (default: %(default)s)")
+    group.add_argument(
+        "--split-seed",
+        type=split_seed,
+        default=0,
+        metavar="N",
+        help="which images the classes keep: a seed to draw them with, or `first` for the first ones; of your own images the "
+        "seed that test images are drawn with (default: %(default)s)",
+    )
+    group.add_argument(
+        "--test-fraction",
+        type=between(0, 0.9, least_excluded=True),
+        default=TEST_FRACTION,
+        metavar="F",
+        help="share of each class to test on, of your own images that have neither test nor validation images "
+        "(default: %(default)s)",
+    )
+    group.add_argument(
+        "--image-size", type=at_least(1), metavar="N", help="side in pixels that images in files are brought to (default: 224)"
+    )
+    group.add_argument(
+        "--workers", type=at_least(0), default=4, metavar="N", help="processes that read files (default: %(default)s)"
+    )
+    group = parser.add_argument_group("run")
+    group.add_argument(
+        "--backbone",
+        choices=tuple(BACKBONES),
+        metavar="NAME",
+        help=f"network: {', '.join(BACKBONES)} (default: resnet32, and resnet50 for images in files)",
+    )
+    group.add_argument("--seed", type=at_least(0), default=0, metavar="N", help="training seed (default: %(default)s)")
+    group.add_argument(
+        "--out", metavar="DIR", help="run folder (default: runs/ and a name made of data, method, options, seed)"
+    )
+    group.add_argument("--tensorboard", action="store_true", help="also write TensorBoard events into the run folder")
+    group.add_argument("--json", action="store_true", help="print the results as JSON; everything else goes to standard error")
+    group.add_argument(
+        "--thresholds",
+        type=at_least(0),
+        nargs=2,
+        metavar=("MANY", "FEW"),
+        help="many-shot classes have more training images than MANY, few-shot ones fewer than FEW "
+        f"(default: {shots.many} {shots.few}; of your own images, where no class has more than {shots.many}, what cuts the "
+        "classes into thirds by size)",
+    )
+    group.add_argument(
+        "--log-interval", type=at_least(1), default=50, metavar="N", help="batches between updates (default: %(default)s)"
+    )
+    add_options(parser.add_argument_group(f"{method.name} options", method.paper), method.options)
+    add_runtime_options(parser)
+    return parser
+
+
+def read_job(method: Method, parsed: argparse.Namespace) -> Job:
+    """What the parsed arguments of `create_method_parser` ask for."""
+    from longtail.cli.jobs import Job, Source
+    from longtail.metrics import ShotThresholds
+
+    source = Source(**{each.name: getattr(parsed, each.name) for each in fields(Source)})
+    return Job(
+        method=method,
+        options=read_options(parsed, method.options),
+        source=source,
+        backbone=parsed.backbone or source.default_backbone,
+        seed=parsed.seed,
+        runtime=RuntimeOptions.from_arguments(parsed),
+        thresholds=ShotThresholds() if parsed.thresholds is None else ShotThresholds(*parsed.thresholds),
+        workers=parsed.workers,
+        adapt=parsed.thresholds is None and source.is_own,
+    )
+
+
+_COLUMNS = {
+    "all": "accuracy",
+    "many": "many",
+    "medium": "medium",
+    "few": "few",
+    "balanced": "balanced_accuracy",
+    "macro-F1": "macro_f1",
+}
+_SELECTION = {
+    "test": "best: chosen on the test set",
+    "val": "best: chosen on held-out training images",
+    "last": "best: the last epoch, nothing was chosen",
+}
+
+
+def report(job: Job, results: dict[str, Any], folder: Path) -> None:
+    """Print the test results of the best and the last epoch, and where the run lies."""
+    shown = table("", "epoch", *_COLUMNS, title=f"{job.method.name} on {job.source.label}: test accuracy in %", numbers=True)
+    for label in ("best", "last"):
+        result = results[label]
+        shown.add_row(label, str(result["epoch"] + 1), *(percent(result[key]) for key in _COLUMNS.values()))
+    console().print(shown)
+    print(f"{told_of_groups(job.thresholds)}; balanced: mean over classes")
+    print(_SELECTION[results["select"]])
+    print(f"run folder: {folder}")
