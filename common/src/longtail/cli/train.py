@@ -160,6 +160,12 @@ def create_method_parser(method: Method) -> Parser:
         metavar="NAME",
         help=f"network: {', '.join(BACKBONES)} (default: resnet32, and resnet50 for images in files)",
     )
+    group.add_argument(
+        "--pretrained",
+        metavar="FILE",
+        help="weights to begin with: a state dict or a checkpoint of such a network, ours, torchvision's, timm's, MAE's; the "
+        "classifier's are left out",
+    )
     group.add_argument("--seed", type=at_least(0), default=0, metavar="N", help="training seed (default: %(default)s)")
     group.add_argument(
         "--out", metavar="DIR", help="run folder (default: runs/ and a name made of data, method, options, seed)"
@@ -198,6 +204,7 @@ def read_job(method: Method, parsed: argparse.Namespace) -> Job:
         runtime=RuntimeOptions.from_arguments(parsed),
         thresholds=ShotThresholds() if parsed.thresholds is None else ShotThresholds(*parsed.thresholds),
         workers=parsed.workers,
+        pretrained=parsed.pretrained,
         adapt=parsed.thresholds is None and source.is_own,
     )
 
