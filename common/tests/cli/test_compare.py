@@ -82,6 +82,7 @@ BASE = outcome("base", {0: 0.50, 1: 0.60, 2: 0.55})
         ({0: 0.40, 1: 0.51, 2: 0.44}, "worse by 10.0 ± 2.5 points"),
         ({0: 0.60, 1: 0.50, 2: 0.58}, "no difference beyond seed noise (+1.0 ± 25.2 points)"),
         ({2: 0.65}, "one seed: no verdict (+10.0 points)"),
+        ({0: 0.60, 2: 0.65}, "2 seeds: no verdict (+10.0 points)"),
         ({3: 0.65}, "no verdict: no seed that both it and the baseline finished"),
         ({}, "no verdict: no seed that both it and the baseline finished"),
     ],

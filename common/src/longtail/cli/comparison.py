@@ -22,6 +22,9 @@ MORE_SCORES = {"macro-F1": "macro_f1", "worst class": "worst_accuracy", "calibra
 VERDICT_SCORE = "balanced_accuracy"
 """What a verdict goes by: all classes count alike, as they do on a balanced test set."""
 
+ENOUGH = 3
+"""Seeds that a verdict takes: the spread of two differences is known so badly that they can agree by chance."""
+
 Statistic = tuple[float | None, float | None]
 """Mean and sample standard deviation."""
 
@@ -163,8 +166,9 @@ class Comparison:
         found = self.difference(label)
         if found is None:
             return "no verdict: no seed that both it and the baseline finished"
-        if found.half_width is None:
-            return f"one seed: no verdict ({100 * found.mean:+.1f} points)"
+        if found.half_width is None or found.pairs < ENOUGH:
+            seeds = "one seed" if found.pairs == 1 else f"{found.pairs} seeds"
+            return f"{seeds}: no verdict ({100 * found.mean:+.1f} points)"
         if not found.is_beyond_noise:
             return f"no difference beyond seed noise ({with_half_width(found)} points)"
         size = f"{100 * abs(found.mean):.1f} ± {100 * found.half_width:.1f} points"
