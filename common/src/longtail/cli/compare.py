@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from longtail.cli.contenders import NOTATION, SHORT_NAMES, Contender, read_contenders
+from longtail.cli.data_options import add_cut, add_data, add_reading, add_thresholds
 from longtail.cli.output import console, told_of_groups
-from longtail.cli.parsing import Parser, add_options, data_set, read_options, split_seed
+from longtail.cli.parsing import Parser, add_options, read_options
 from longtail.cli.trained import WithExamples
 from longtail.errors import UserError
 from longtail.training.options import at_least, between
@@ -66,7 +67,11 @@ def add_parser(commands: argparse._SubParsersAction[Parser]) -> None:
     group.add_argument("--out", metavar="DIR", help="folder for tables and runs (default: comparisons/ and the data's name)")
     group.add_argument("--jobs", type=at_least(1), default=1, metavar="N", help="runs at a time (default: %(default)s)")
     group.add_argument("--json", action="store_true", help="print the numbers as JSON; progress goes to standard error")
-    _add_data(parser.add_argument_group("data, as for longtail train"))
+    group = parser.add_argument_group("data")
+    add_data(group, "(default: %(default)s)", default="digits")
+    add_cut(group)
+    add_reading(group)
+    add_thresholds(group)
     group = parser.add_argument_group("training, of every method that is not told otherwise")
     group.add_argument(
         "--backbone", metavar="NAME", help="network (default: resnet32, and resnet50 for images in files; see longtail train)"
@@ -78,50 +83,6 @@ def add_parser(commands: argparse._SubParsersAction[Parser]) -> None:
     add_options(parser.add_argument_group("longtail options"), RuntimeOptions, only=_RUNTIME)
     # what chooses an epoch on the test set would choose for each method what suits it
     parser.set_defaults(run=run, select="last")
-
-
-def _add_data(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "--data",
-        type=data_set,
-        default="digits",
-        metavar="NAME|PATH",
-        help="a data set by name, or the path of images of your own: a folder of class folders, or a table with the columns "
-        "path and label (default: %(default)s)",
-    )
-    group.add_argument(
-        "--root", default="data", metavar="DIR", help="folder of the files of a data set with a name (default: %(default)s)"
-    )
-    group.add_argument(
-        "--imbalance-factor",
-        type=float,
-        default=0.01,
-        metavar="X",
-        help="smallest class / largest class (default: %(default)s)",
-    )
-    group.add_argument("--profile", default="exp", metavar="NAME", help="exp, step or balanced (default: %(default)s)")
-    group.add_argument(
-        "--split-seed", type=split_seed, default=0, metavar="N", help="seed of the images that are drawn (default: %(default)s)"
-    )
-    group.add_argument(
-        "--test-fraction",
-        type=between(0, 0.9, least_excluded=True),
-        metavar="F",
-        help="share of each class to test on, of your own images without test images (default: 0.2)",
-    )
-    group.add_argument(
-        "--image-size", type=at_least(1), metavar="N", help="side in pixels that images in files are brought to (default: 224)"
-    )
-    group.add_argument(
-        "--workers", type=at_least(0), default=4, metavar="N", help="processes that read files (default: %(default)s)"
-    )
-    group.add_argument(
-        "--thresholds",
-        type=at_least(0),
-        nargs=2,
-        metavar=("MANY", "FEW"),
-        help="bounds of the shot groups (default: 100 20; thirds of the classes where your own are all smaller)",
-    )
 
 
 @dataclass(frozen=True)
@@ -170,10 +131,7 @@ class _Request:
 def run(arguments: argparse.Namespace) -> int:
     """Train, print and write the comparison; exit code 1 where a run failed."""
     from longtail.cli.jobs import Source
-    from longtail.datasets.own import TEST_FRACTION
 
-    if arguments.test_fraction is None:
-        arguments.test_fraction = TEST_FRACTION
     request = _Request(
         contenders=read_contenders(arguments.methods, {name: getattr(arguments, name) for name in SHARED}),
         source=Source(**{each.name: getattr(arguments, each.name) for each in fields(Source)}),

@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 from longtail.cli.output import percent, table
 from longtail.metrics.paired import PairedDifference, paired_difference
+from longtail.report.scores import scores
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from longtail.datasets.base import LongTailData
 
-SCORES = {"all": "accuracy", "many": "many", "medium": "medium", "few": "few", "balanced": "balanced_accuracy"}
+SCORES = scores("all", "many", "medium", "few", "balanced")
 """Columns of the table, and what an evaluation calls them."""
-MORE_SCORES = {"macro-F1": "macro_f1", "worst class": "worst_accuracy", "calibration error": "ece"}
+MORE_SCORES = scores("macro-F1", "worst class", "calibration error")
 VERDICT_SCORE = "balanced_accuracy"
 """What a verdict goes by: all classes count alike, as they do on a balanced test set."""
 

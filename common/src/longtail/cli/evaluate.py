@@ -8,9 +8,11 @@ import sys
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
+from longtail.cli.data_options import add_data
 from longtail.cli.output import console, percent, table, told_of_groups
-from longtail.cli.parsing import Parser, data_set
+from longtail.cli.parsing import Parser
 from longtail.cli.trained import WithExamples, add_run, add_showing, load, progress_bar
+from longtail.report.scores import SCORES
 from longtail.training.options import at_least
 
 if TYPE_CHECKING:
@@ -23,17 +25,6 @@ examples:
   longtail eval runs/mine
   longtail eval runs/mine --data photos --target-prior uniform
   longtail eval runs/mine --data digits --json"""
-_ROWS = {
-    "all": "accuracy",
-    "balanced": "balanced_accuracy",
-    "many": "many",
-    "medium": "medium",
-    "few": "few",
-    "macro-F1": "macro_f1",
-    "worst class": "worst_accuracy",
-    "top-5": "top5",
-    "calibration error (ECE)": "ece",
-}
 _PLAIN, _ADJUSTED = "plain", "adjusted"
 
 
@@ -49,16 +40,7 @@ def add_parser(commands: argparse._SubParsersAction[Parser]) -> None:
         formatter_class=WithExamples,
     )
     add_run(parser)
-    parser.add_argument(
-        "--data",
-        type=data_set,
-        metavar="NAME|PATH",
-        help="test images: a data set by name, or the path of a folder of class folders or of a table with the columns "
-        "path and label (default: the test images of the run itself)",
-    )
-    parser.add_argument(
-        "--root", default="data", metavar="DIR", help="folder of the files of a data set with a name (default: %(default)s)"
-    )
+    add_data(parser, "its test images (default: those of the run itself)")
     parser.add_argument(
         "--target-prior",
         metavar="PRIOR",
@@ -195,7 +177,7 @@ def _report(trained: TrainedRun, data: ImageData, summaries: dict[str, Summary],
     _heading(f"{network}, {counted(len(data), 'image')} of {record['data']}, in %")
     plain = summaries[_PLAIN]
     shown = table("", *(_LABELS[name] for name in summaries), numbers=True)
-    for name, key in _ROWS.items():
+    for name, key in SCORES.items():
         if key != "top5" or plain.top_k < len(trained.class_names):
             label = f"top-{plain.top_k}" if key == "top5" else name
             shown.add_row(label, *(percent(getattr(summary, key)) for summary in summaries.values()))

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from longtail.cli.curve import class_curve
+from longtail.cli.data_options import add_cut, add_root
 from longtail.cli.output import console, table, told_of_groups
-from longtail.cli.parsing import Parser, split_seed
+from longtail.cli.parsing import Parser
+from longtail.datasets.defaults import TEST_FRACTION
 from longtail.errors import UserError
-from longtail.training.options import between
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -55,23 +56,9 @@ def add_inspect(actions: argparse._SubParsersAction[Parser]) -> None:
     parser.add_argument(
         "--decode", action="store_true", help="read every pixel, also of many large images; takes minutes for a large data set"
     )
-    parser.add_argument(
-        "--test-fraction",
-        type=between(0, 0.9, least_excluded=True),
-        metavar="F",
-        help="share of each class to test on, where there are no test and no validation images (default: 0.2)",
-    )
-    parser.add_argument(
-        "--split-seed",
-        type=split_seed,
-        default=0,
-        metavar="N",
-        help="seed that these are drawn with; of CIFAR and the digits, see longtail train (default: %(default)s)",
-    )
-    named = parser.add_argument_group("of a data set with a name, as for longtail train")
-    named.add_argument("--root", default="data", metavar="DIR", help="folder of the files (default: %(default)s)")
-    named.add_argument("--imbalance-factor", type=float, default=0.01, metavar="X", help="(default: %(default)s)")
-    named.add_argument("--profile", default="exp", metavar="NAME", help="exp, step or balanced (default: %(default)s)")
+    named = parser.add_argument_group("as for longtail train")
+    add_root(named)
+    add_cut(named)
     parser.set_defaults(run=run)
 
 
@@ -98,12 +85,11 @@ Progress = Callable[[str, int, int], None]
 def _inspect_own(path: str, arguments: argparse.Namespace, progress: Progress) -> Inspection:
     from longtail.datasets.findings import ERROR, Finding
     from longtail.datasets.inspection import inspect_parts
-    from longtail.datasets.own import TEST_FRACTION, find_own, own_name
+    from longtail.datasets.own import find_own, own_name
 
     seed = 0 if arguments.split_seed is None else arguments.split_seed
-    fraction = TEST_FRACTION if arguments.test_fraction is None else arguments.test_fraction
     try:
-        own = find_own(path, test_fraction=fraction, split_seed=seed)
+        own = find_own(path, test_fraction=arguments.test_fraction, split_seed=seed)
     except UserError as error:
         text, _, remedy = str(error).partition("\n")
         return inspect_parts({}, name=own_name(path), form="not read", findings=[Finding(ERROR, "malformed", text, remedy)])
@@ -165,7 +151,7 @@ def _command(name: str, found: Inspection, arguments: argparse.Namespace) -> str
         "--imbalance-factor": (arguments.imbalance_factor, not is_own(name), 0.01),
         "--profile": (arguments.profile, not is_own(name), "exp"),
         "--split-seed": ("first" if arguments.split_seed is None else arguments.split_seed, True, 0),
-        "--test-fraction": (arguments.test_fraction, is_own(name), None),
+        "--test-fraction": (arguments.test_fraction, is_own(name), TEST_FRACTION),
         "--image-size": (size, True, None),
     }
     for flag, (value, applies, usual) in chosen.items():

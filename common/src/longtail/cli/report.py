@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from longtail.cli import evaluate
-from longtail.cli.parsing import Parser, data_set
+from longtail.cli.data_options import add_data
+from longtail.cli.parsing import Parser
 from longtail.cli.trained import WithExamples, add_showing, progress_bar
 from longtail.errors import UserError
 
@@ -46,16 +47,7 @@ def add_parser(commands: argparse._SubParsersAction[Parser]) -> None:
         help="the file, replaced if there (default: %(default)s)",
     )
     parser.add_argument("--title", default="Long-tailed classification: report", metavar="TEXT", help="of the page")
-    parser.add_argument(
-        "--data",
-        type=data_set,
-        metavar="NAME|PATH",
-        help="test images for calibration, confusions and examples: a data set by name, or the path of class folders or of a "
-        "table (default: the test images of each run itself)",
-    )
-    parser.add_argument(
-        "--root", default="data", metavar="DIR", help="folder of the files of a data set with a name (default: %(default)s)"
-    )
+    add_data(parser, "its test images, for calibration, confusions and examples (default: those of each run itself)")
     parser.add_argument("--no-images", action="store_true", help="show no test images")
     parser.add_argument("--json", action="store_true", help="print what was written as JSON")
     add_showing(parser)

@@ -25,13 +25,13 @@ from longtail.cli.jobs import Job, continue_or_begin, run_job
 from longtail.datasets.base import LongTailData
 from longtail.datasets.factory import fingerprint
 from longtail.errors import UserError
+from longtail.training.execute import HOW_ONLY
 from longtail.training.files import make_folder, read_json, write_json
 from longtail.training.progress import create_progress
 from longtail.training.run_folder import METRICS
 
 OUTCOME = "outcome.json"
 """The file in a finished run's folder that tells what was asked for and what came out."""
-_HOW_ONLY = ("device", "on_bad_image", "resume_auto", "checkpoint_every", "progress")
 _LONGEST_NAME = 100
 
 
@@ -162,7 +162,9 @@ def finished_before(task: Task, data: LongTailData) -> Reached | None:
 def _asked(job: Job, data: LongTailData) -> dict[str, Any]:
     """All that decides what a finished run came to, as JSON gives it back."""
     job = job.fitted(data)
-    runtime = {name: value for name, value in asdict(job.runtime).items() if name not in _HOW_ONLY}
+    # a finished run went on to a certain epoch, where an interrupted one may go on to another
+    how_only = HOW_ONLY - {"max_epochs"}
+    runtime = {name: value for name, value in asdict(job.runtime).items() if name not in how_only}
     asked = {"data_fingerprint": fingerprint(data), "seed": job.seed, "runtime": runtime, **job.identity()}
     again: dict[str, Any] = json.loads(json.dumps(asked))
     return again

@@ -11,10 +11,12 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from longtail.cli.data_options import add_cut, add_data, add_reading, add_thresholds
 from longtail.cli.output import console, percent, table, told_of_groups
-from longtail.cli.parsing import Parser, add_options, data_set, read_options, split_seed
+from longtail.cli.parsing import Parser, add_options, read_options
 from longtail.cli.trained import WithExamples
-from longtail.training.options import at_least, between
+from longtail.report.scores import scores
+from longtail.training.options import at_least
 from longtail.training.registry import installed_methods
 from longtail.training.runtime import RuntimeOptions, add_runtime_options
 
@@ -101,58 +103,20 @@ def create_method_parser(method: Method) -> Parser:
     """The parser of what follows `longtail train METHOD`."""
     from longtail.backbones import BACKBONES
     from longtail.datasets.factory import DATASETS, LONG_TAILED_BY_RULE
-    from longtail.datasets.own import TEST_FRACTION
-    from longtail.datasets.splits import PROFILES
-    from longtail.metrics import ShotThresholds
 
-    shots = ShotThresholds()
     parser = Parser(prog=f"longtail train {method.name}", description=method.paper)
     group = parser.add_argument_group(
         "data",
         f"imbalance factor, profile and split seed are for {', '.join(LONG_TAILED_BY_RULE)}; "
         "the others are long-tailed as they are",
     )
-    group.add_argument(
-        "--data",
-        type=data_set,
+    add_data(
+        group,
+        f"names: {', '.join(DATASETS)}; longtail data inspect PATH looks at your own first (default: %(default)s)",
         default="digits",
-        metavar="NAME|PATH",
-        help=f"{', '.join(DATASETS)}, or the path of images of your own: a folder of class folders, or a table with "
-        "the columns path and label; longtail data inspect PATH looks at them first (default: %(default)s)",
     )
-    group.add_argument(
-        "--root", default="data", metavar="DIR", help="folder of the files of a data set with a name (default: %(default)s)"
-    )
-    group.add_argument(
-        "--imbalance-factor",
-        type=float,
-        default=0.01,
-        metavar="X",
-        help='smallest class / largest class; 0.01 is the papers\' "IF 100" (default: %(default)s)',
-    )
-    group.add_argument("--profile", choices=PROFILES, default="exp", help="how class sizes fall (default: %(default)s)")
-    group.add_argument(
-        "--split-seed",
-        type=split_seed,
-        default=0,
-        metavar="N",
-        help="which images the classes keep: a seed to draw them with, or `first` for the first ones; of your own images the "
-        "seed that test images are drawn with (default: %(default)s)",
-    )
-    group.add_argument(
-        "--test-fraction",
-        type=between(0, 0.9, least_excluded=True),
-        default=TEST_FRACTION,
-        metavar="F",
-        help="share of each class to test on, of your own images that have neither test nor validation images "
-        "(default: %(default)s)",
-    )
-    group.add_argument(
-        "--image-size", type=at_least(1), metavar="N", help="side in pixels that images in files are brought to (default: 224)"
-    )
-    group.add_argument(
-        "--workers", type=at_least(0), default=4, metavar="N", help="processes that read files (default: %(default)s)"
-    )
+    add_cut(group)
+    add_reading(group)
     group = parser.add_argument_group("run")
     group.add_argument(
         "--backbone",
@@ -172,15 +136,7 @@ def create_method_parser(method: Method) -> Parser:
     )
     group.add_argument("--tensorboard", action="store_true", help="also write TensorBoard events into the run folder")
     group.add_argument("--json", action="store_true", help="print the results as JSON; everything else goes to standard error")
-    group.add_argument(
-        "--thresholds",
-        type=at_least(0),
-        nargs=2,
-        metavar=("MANY", "FEW"),
-        help="many-shot classes have more training images than MANY, few-shot ones fewer than FEW "
-        f"(default: {shots.many} {shots.few}; of your own images, where no class has more than {shots.many}, what cuts the "
-        "classes into thirds by size)",
-    )
+    add_thresholds(group)
     group.add_argument(
         "--log-interval", type=at_least(1), default=50, metavar="N", help="batches between updates (default: %(default)s)"
     )
@@ -209,14 +165,7 @@ def read_job(method: Method, parsed: argparse.Namespace) -> Job:
     )
 
 
-_COLUMNS = {
-    "all": "accuracy",
-    "many": "many",
-    "medium": "medium",
-    "few": "few",
-    "balanced": "balanced_accuracy",
-    "macro-F1": "macro_f1",
-}
+_COLUMNS = scores("all", "many", "medium", "few", "balanced", "macro-F1")
 _SELECTION = {
     "test": "best: chosen on the test set",
     "val": "best: chosen on held-out training images",

@@ -11,10 +11,11 @@ import numpy as np
 
 from longtail.datasets.base import ArrayImages, Drawn, FileImages, ImageData, Images, LongTailData
 from longtail.datasets.cifar import load_cifar
+from longtail.datasets.defaults import TEST_FRACTION
 from longtail.datasets.digits import load_digits
 from longtail.datasets.folder import load_folder
 from longtail.datasets.lists import load_list_data
-from longtail.datasets.own import TEST_FRACTION, load_own
+from longtail.datasets.own import load_own
 from longtail.datasets.published import LISTS
 from longtail.datasets.splits import stratified_holdout
 from longtail.datasets.tables import TABLES, load_tables

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from longtail.datasets.base import Drawn, FileImages, ImageData, LongTailData
+from longtail.datasets.defaults import TEST_FRACTION
 from longtail.datasets.findings import ERROR, NOTE, WARNING, Finding, counted, examples, shown
 from longtail.datasets.gathered import UNDIVIDED, Gathered
 from longtail.datasets.made import warn_of_fake
@@ -19,9 +20,6 @@ from longtail.datasets.own_table import gather_table
 from longtail.datasets.published import IMAGENET_MEAN, IMAGENET_STD
 from longtail.datasets.splits import stratified_holdout
 from longtail.errors import UserError
-
-TEST_FRACTION = 0.2
-"""Part of each class that is tested on, where no test images come with the data."""
 
 logger = logging.getLogger(__name__)
 

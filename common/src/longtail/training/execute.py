@@ -26,8 +26,8 @@ from longtail.training.run_folder import Run
 from longtail.training.runtime import RuntimeOptions
 from longtail.training.stage import Stage
 
-# what may differ between an interrupted run and its continuation
-_HOW_ONLY = {"device", "max_epochs", "on_bad_image", "resume_auto", "checkpoint_every", "progress"}
+HOW_ONLY = frozenset({"device", "max_epochs", "on_bad_image", "resume_auto", "checkpoint_every", "progress"})
+"""The shared options that may differ between an interrupted run and its continuation."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def execute(
         "data": data.name,
         "data_fingerprint": fingerprint(data),
         "seed": plan.seed,
-        **{each.name: getattr(runtime, each.name) for each in fields(runtime) if each.name not in _HOW_ONLY},
+        **{each.name: getattr(runtime, each.name) for each in fields(runtime) if each.name not in HOW_ONLY},
     }
     run = open_run(identity)
     if runtime.select == "test" and ranks.is_first:

@@ -14,6 +14,7 @@ from longtail.report.html.confusion import confusion_figure, largest_confusions
 from longtail.report.html.reliability import bins_of, reliability_figure
 from longtail.report.html.runs import ReportedRun, told_apart
 from longtail.report.html.worst import worst_classes
+from longtail.report.scores import scores
 
 LIMIT = 5_000_000
 """Bytes that a page should stay below."""
@@ -21,16 +22,7 @@ LIMIT = 5_000_000
 CLASS_ROWS = 1000
 """Classes that the table of accuracies shows; of more, the first by size."""
 
-_SCORES = {
-    "all": "accuracy",
-    "balanced": "balanced_accuracy",
-    "many": "many",
-    "medium": "medium",
-    "few": "few",
-    "macro-F1": "macro_f1",
-    "worst class": "worst_accuracy",
-    "calibration error": "ece",
-}
+_SCORES = scores("all", "balanced", "many", "medium", "few", "macro-F1", "worst class", "calibration error")
 _SELECTIONS = {
     "test": "best is the epoch with the highest accuracy on the test images, as the papers choose it, which flatters it",
     "val": "best is the epoch with the highest accuracy on held-out training images",
