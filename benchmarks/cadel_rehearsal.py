@@ -22,7 +22,8 @@ from pathlib import Path
 
 from longtail.datasets.fake import write_fake
 from longtail.testing import link_scripts
-from longtail_cadel.config import load_config, published_configs
+from longtail_cadel.config_files import published_configs
+from longtail_cadel.config_loading import load_config
 from longtail_cadel.experiments import DATA_SETS, model_dirs
 
 METHOD = Path(__file__).parents[1] / "methods" / "cadel"

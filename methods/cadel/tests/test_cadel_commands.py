@@ -14,7 +14,7 @@ from cadel_workplace import make_workplace, put_data
 
 from longtail.testing import flattened, run_here
 from longtail_cadel import training
-from longtail_cadel.config import load_config
+from longtail_cadel.config_loading import load_config
 
 QUICK = "--device cpu --batch_size 4 --num_workers 0 --max-epochs 1 --max-steps 1 --no_pretrained"
 PLACES = "logs/Places_LT/models/ViTB_16_224"

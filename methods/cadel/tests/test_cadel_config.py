@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from longtail.errors import UserError
-from longtail_cadel.config import FACTORIES, Sampler, dump, find_config, load_config, override, published_configs
+from longtail_cadel.config import Sampler, dump, override
+from longtail_cadel.config_files import find_config, published_configs
+from longtail_cadel.config_loading import FACTORIES, load_config
 from longtail_cadel.experiments import SCRIPTS
 
 CONFIGS = Path(__file__).parents[1] / "config"

@@ -14,7 +14,8 @@ from longtail.errors import UserError
 from longtail.training import failures
 from longtail.training.launch import plan_ranks
 from longtail_cadel import launch
-from longtail_cadel.config import load_config, override
+from longtail_cadel.config import override
+from longtail_cadel.config_loading import load_config
 
 RANK = """
 import json, os, sys

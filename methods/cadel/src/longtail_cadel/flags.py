@@ -174,7 +174,8 @@ def configured(script: Script, args: argparse.Namespace) -> Config:
     Raises:
         UserError: there is no such file, or something is wrong in it.
     """
-    from longtail_cadel.config import load_config, override
+    from longtail_cadel.config import override
+    from longtail_cadel.config_loading import load_config
 
     return override(
         load_config(args.cfg, trains=script.trains and not args.test),

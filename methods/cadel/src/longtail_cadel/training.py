@@ -77,7 +77,7 @@ def main(script: Script, argv: list[str]) -> int | None:
 
 def is_published(cfg: str) -> bool:
     """Whether a file is one of the paper's, which say themselves which of their keys have no effect."""
-    from longtail_cadel.config import find_config, scripts_folder
+    from longtail_cadel.config_files import find_config, scripts_folder
 
     return find_config(cfg).resolve().is_relative_to(scripts_folder().resolve())
 
