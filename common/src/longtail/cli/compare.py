@@ -17,7 +17,6 @@ from longtail.cli.contenders import NOTATION, SHORT_NAMES, Contender, read_conte
 from longtail.cli.data_options import add_cut, add_data, add_reading, add_thresholds
 from longtail.cli.output import console, told_of_groups
 from longtail.cli.parsing import Parser, add_options, read_options
-from longtail.cli.trained import WithExamples
 from longtail.errors import UserError
 from longtail.training.options import at_least, between
 from longtail.training.runtime import RuntimeOptions
@@ -52,7 +51,6 @@ def add_parser(commands: argparse._SubParsersAction[Parser]) -> None:
         "differences against a baseline. Runs that are finished are not run again: given again, the command goes on where it "
         "was interrupted.",
         epilog=_EXAMPLES,
-        formatter_class=WithExamples,
     )
     group = parser.add_argument_group("what is compared", f"short names: {', '.join(SHORT_NAMES)}")
     group.add_argument(

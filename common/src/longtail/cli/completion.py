@@ -6,7 +6,6 @@ import argparse
 from collections.abc import Iterator
 
 from longtail.cli.parsing import Parser
-from longtail.cli.trained import WithExamples
 
 SHELLS = ("bash", "zsh", "tcsh")
 _FILES = frozenset({"FILE", "PATH", "NAME|PATH", "IMAGES"})
@@ -26,7 +25,6 @@ def add_parser(commands: argparse._SubParsersAction[Parser]) -> None:
         description="Print a script that makes the Tab key complete commands, options, methods and file names. It knows the "
         "methods that were installed when it was printed.",
         epilog=_EXAMPLES,
-        formatter_class=WithExamples,
     )
     parser.add_argument("shell", metavar="SHELL", choices=SHELLS, help=", ".join(SHELLS))
     parser.set_defaults(run=run)

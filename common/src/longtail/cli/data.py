@@ -8,7 +8,6 @@ from typing import Any
 
 from longtail.cli.inspect import add_inspect
 from longtail.cli.parsing import Parser, split_seed
-from longtail.cli.trained import WithExamples
 from longtail.datasets.fake import LAYOUTS
 from longtail.datasets.making import KINDS, WITHOUT_IMAGES
 from longtail.training.options import at_least
@@ -46,7 +45,6 @@ def _add_fake(actions: argparse._SubParsersAction[Parser]) -> None:
         description="Write generated pictures in the folder and list format of a real data set. "
         "Training commands then run on --root OUT; their accuracy means nothing.",
         epilog=_FAKE_EXAMPLES,
-        formatter_class=WithExamples,
     )
     fake.add_argument("--layout", required=True, metavar="LAYOUT", choices=LAYOUTS, help=", ".join(LAYOUTS))
     fake.add_argument(
@@ -87,13 +85,10 @@ def _add_make(actions: argparse._SubParsersAction[Parser]) -> None:
         description="Write image files with lists of them, or class folders, that are long-tailed: training commands then take "
         "--data csv --root OUT, or --data folder for class folders. Or write lists alone, for code that asks for them.",
         epilog=_MAKE_EXAMPLES,
-        formatter_class=WithExamples,
     )
     kinds = make.add_subparsers(title="what can be made", metavar="WHAT", required=True)
     for what, text in KINDS.items():
-        parser = kinds.add_parser(
-            what, help=text, description=f"Make {text}.", epilog=_examples(what), formatter_class=WithExamples
-        )
+        parser = kinds.add_parser(what, help=text, description=f"Make {text}.", epilog=_examples(what))
         parser.add_argument("--source", required=True, metavar="DIR", help=_SOURCES.get(what, "root of the CIFAR archive"))
         room = "the source or any other" if what in WITHOUT_IMAGES else "empty or new"
         parser.add_argument("--out", required=True, metavar="DIR", help=f"folder to write into, {room}")

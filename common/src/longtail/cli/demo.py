@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from longtail.cli.contenders import Contender
 from longtail.cli.parsing import Parser, add_options, read_options
-from longtail.cli.trained import WithExamples
 from longtail.errors import UserError
 from longtail.training.options import at_least
 from longtail.training.registry import installed_methods
@@ -54,7 +53,6 @@ def add_parser(commands: argparse._SubParsersAction[Parser]) -> None:
         "CMO on scikit-learn's handwritten digits made long-tailed, a few seeds each, and compare them in a table and a plot. "
         "Nothing is downloaded. Given again, the command goes on where it was interrupted.",
         epilog=_EXAMPLES,
-        formatter_class=WithExamples,
     )
     parser.add_argument(
         "--seeds", type=at_least(1), default=3, metavar="N", help="seeds 0 to N-1 of each method (default: %(default)s)"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from longtail.cli.data_options import add_data
 from longtail.cli.output import console, percent, table, told_of_groups
 from longtail.cli.parsing import Parser
-from longtail.cli.trained import WithExamples, add_run, add_showing, load, progress_bar
+from longtail.cli.trained import add_run, add_showing, load, progress_bar
 from longtail.report.scores import SCORES
 from longtail.training.options import at_least
 
@@ -37,7 +37,6 @@ def add_parser(commands: argparse._SubParsersAction[Parser]) -> None:
         "long-tailed forwards (like training), uniform, or long-tailed backwards; and both again with logits adjusted to a "
         "class prior.",
         epilog=_EXAMPLES,
-        formatter_class=WithExamples,
     )
     add_run(parser)
     add_data(parser, "its test images (default: those of the run itself)")

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from longtail.cli.parsing import Parser
-from longtail.cli.trained import WithExamples, add_run, load
+from longtail.cli.trained import add_run, load
 
 FORMATS = {"onnx": ".onnx", "torch": ".pt2", "safetensors": ".safetensors"}
 """What can be written, and what its files end in."""
@@ -26,7 +26,6 @@ def add_parser(commands: argparse._SubParsersAction[Parser]) -> None:
         "names, image size, normalisation and whatever else they must know. Networks take normalised images (batch, 3, size, "
         "size), any number at a time, and are compared with PyTorch before anything is written.",
         epilog=_EXAMPLES,
-        formatter_class=WithExamples,
     )
     add_run(parser)
     parser.add_argument(

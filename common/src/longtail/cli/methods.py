@@ -9,7 +9,6 @@ from typing import Any
 
 from longtail.cli.output import console, table
 from longtail.cli.parsing import Parser
-from longtail.cli.trained import WithExamples
 from longtail.training.registry import installed_methods
 
 _TOLD = ("paper", "year", "cost", "needs")
@@ -22,7 +21,6 @@ def add_parser(commands: argparse._SubParsersAction[Parser]) -> None:
         help="list the installed methods",
         description="List the installed methods: built-in plain training, and the papers whose packages are installed.",
         epilog="examples:\n  longtail methods",
-        formatter_class=WithExamples,
     )
     parser.add_argument("--json", action="store_true", help="print them as JSON")
     parser.set_defaults(run=run)

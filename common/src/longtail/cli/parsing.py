@@ -15,11 +15,21 @@ from longtail.training.options import at_least, between
 Options = TypeVar("Options")
 
 
+class _WithExamples(argparse.HelpFormatter):
+    """Leaves the lines of examples as they are, and wraps all other texts."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return text if "\n" in text else super()._fill_text(text, width, indent)
+
+
 class Parser(argparse.ArgumentParser):
-    """A parser whose complaints are short, and whose flags are never abbreviated, so that a new flag breaks no old command."""
+    """A parser whose complaints are short, and whose flags are never abbreviated, so that a new flag breaks no old command.
+
+    The examples of a command are its `epilog`, several lines that are printed as they are.
+    """
 
     def __init__(self, **settings: Any) -> None:
-        super().__init__(**{"allow_abbrev": False, **settings})
+        super().__init__(**{"allow_abbrev": False, "formatter_class": _WithExamples, **settings})
 
     def error(self, message: str) -> NoReturn:
         """Raises UserError."""

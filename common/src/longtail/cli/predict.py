@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from longtail.cli.output import console
 from longtail.cli.parsing import Parser
-from longtail.cli.trained import WithExamples, add_run, add_showing, load, progress_bar
+from longtail.cli.trained import add_run, add_showing, load, progress_bar
 from longtail.errors import UserError
 from longtail.training.options import at_least
 
@@ -39,7 +39,6 @@ def add_parser(commands: argparse._SubParsersAction[Parser]) -> None:
         help="classify images with a trained run",
         description="Classify images with a run of `longtail train`: the most probable classes of each, with probabilities.",
         epilog=_EXAMPLES,
-        formatter_class=WithExamples,
     )
     add_run(parser)
     parser.add_argument(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from longtail.cli import evaluate
 from longtail.cli.data_options import add_data
 from longtail.cli.parsing import Parser
-from longtail.cli.trained import WithExamples, add_showing, progress_bar
+from longtail.cli.trained import add_showing, progress_bar
 from longtail.errors import UserError
 
 if TYPE_CHECKING:
@@ -34,7 +34,6 @@ def add_parser(commands: argparse._SubParsersAction[Parser]) -> None:
         "learning curves, calibration, confusions, the worst classes with examples, settings and versions. The file needs no "
         "network and no other file.",
         epilog=_EXAMPLES,
-        formatter_class=WithExamples,
     )
     parser.add_argument(
         "run_folders", nargs="+", metavar="RUN", help="folder of a run, or one that holds several; the best epoch is shown"

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from longtail.cli.data_options import add_cut, add_data, add_reading, add_thresholds
 from longtail.cli.output import console, percent, table, told_of_groups
 from longtail.cli.parsing import Parser, add_options, read_options
-from longtail.cli.trained import WithExamples
 from longtail.report.scores import scores
 from longtail.training.options import at_least
 from longtail.training.registry import installed_methods
@@ -43,7 +42,6 @@ def add_parser(commands: argparse._SubParsersAction[Parser]) -> None:
         usage="longtail train METHOD [options]",
         description="Train an installed method on a long-tailed data set.",
         epilog=_EXAMPLES,
-        formatter_class=WithExamples,
     )
     parser.add_argument("method", metavar="METHOD", choices=names, help=", ".join(names))
     # Python before 3.13 would name it among the required ones

@@ -15,13 +15,6 @@ if TYPE_CHECKING:
     from longtail.training.trained import TrainedRun
 
 
-class WithExamples(argparse.HelpFormatter):
-    """Leaves the lines of examples as they are, and wraps all other texts."""
-
-    def _fill_text(self, text: str, width: int, indent: str) -> str:
-        return text if "\n" in text else super()._fill_text(text, width, indent)
-
-
 def add_run(parser: Parser) -> None:
     """Add which run it is."""
     parser.add_argument("run_folder", metavar="RUN", help="folder of a run of longtail train")
