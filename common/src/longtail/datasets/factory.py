@@ -100,46 +100,40 @@ def create_data(
     name = known_or_there(name)
     if on_bad_image not in ON_BAD_IMAGE:
         raise UserError(f"unknown treatment {on_bad_image!r} of bad images; choose one of {', '.join(ON_BAD_IMAGE)}")
-    if is_own(name) or name in IN_FILES:
-        looked_at = () if on_bad_image == "skip" else ("test",) if only_tested else ("train", "val", "test")
-        size, with_val = _checked_size(image_size), holdout is not None
-        if is_own(name):
-            if split_seed is None:
-                raise UserError(
-                    "the test images of data of your own are drawn; --split-seed takes a number for them, not first"
-                )
-            data = load_own(
-                name,
-                image_size=size,
-                with_val=with_val,
-                test_fraction=test_fraction,
-                split_seed=split_seed,
-                demand_images=bool(looked_at),
-            )
-        elif name == "folder":
-            data = load_folder(root, image_size=size, with_val=with_val)
-        elif name == "csv":
-            data = load_tables(
-                root,
-                image_size=size,
-                with_val=with_val,
-                check_files=looked_at,
-                num_classes=num_classes,
-                train_table=train_table,
-            )
-        else:
-            data = load_list_data(
-                name, root, image_size=size, with_val=with_val, check_files=looked_at, list_folders=list_folders
-            )
-        data = data if looked_at else _without_unreadable(data)
-    elif image_size is not None:
+    if image_size is not None and name in LONG_TAILED_BY_RULE:
         raise UserError(f"the images of {name} keep their size; an image size can be chosen for {', '.join(IN_FILES)}")
-    elif name == "digits":
+    size, with_val = _checked_size(image_size), holdout is not None
+    looked_at = () if on_bad_image == "skip" else ("test",) if only_tested else ("train", "val", "test")
+    if name == "digits":
         data = load_digits(imbalance_factor=imbalance_factor, profile=profile, split_seed=split_seed)
-    else:
+    elif name in LONG_TAILED_BY_RULE:
         data = load_cifar(
             name, root, imbalance_factor=imbalance_factor, profile=profile, split_seed=split_seed, download=download
         )
+    elif name == "folder":
+        data = load_folder(root, image_size=size, with_val=with_val)
+    elif name == "csv":
+        data = load_tables(
+            root,
+            image_size=size,
+            with_val=with_val,
+            check_files=looked_at,
+            num_classes=num_classes,
+            train_table=train_table,
+        )
+    elif name in LISTS:
+        data = load_list_data(name, root, image_size=size, with_val=with_val, check_files=looked_at, list_folders=list_folders)
+    else:
+        data = load_own(
+            name,
+            image_size=size,
+            with_val=with_val,
+            test_fraction=test_fraction,
+            split_seed=_drawn_with(split_seed),
+            demand_images=bool(looked_at),
+        )
+    if not looked_at and name not in LONG_TAILED_BY_RULE:
+        data = _without_unreadable(data)
     held = hold_out(data, holdout, holdout_seed)
     if not is_own(name) or held.val is None or held.val is data.val or holdout is None:
         return held
@@ -168,6 +162,12 @@ def _checked_size(image_size: int | None) -> int:
     if size < 1:
         raise UserError(f"an image size is at least 1 pixel, got {size}")
     return size
+
+
+def _drawn_with(split_seed: int | None) -> int:
+    if split_seed is None:
+        raise UserError("the test images of data of your own are drawn; --split-seed takes a number for them, not first")
+    return split_seed
 
 
 def _without_unreadable(data: LongTailData) -> LongTailData:
