@@ -120,13 +120,14 @@ def test_training_on_a_path(photos, longtail, tmp_path):
     words = ("train", "erm", "--data", "my photos", "--image-size", 32, *TINY, "--progress", "none")
     ended = longtail(*words)
     assert ended.code == 0, ended.err
-    assert "notice: shot groups: many: more than 4 training images, few: fewer than 2 (thirds of the classes" in ended.err
+    assert "notice: shot groups: many: more than 3 training images, few: fewer than 2 (thirds of the classes" in ended.err
+    assert "notice: 2 training images, 0.1 of each class, are held out to choose the best epoch" in ended.err
     assert "erm on my photos: test accuracy in %" in ended.out
     assert ended.out.endswith("run folder: runs/my_photos-32px-resnet20-erm-ce-batch_size4-max_steps1-seed0\n")
     (path,) = tmp_path.glob("runs/*/run.json")
     record = json.loads(path.read_text())
     assert record["identity"]["data"] == str(photos)
-    assert (record["identity"]["shots_many"], record["identity"]["shots_few"]) == (4, 2)
+    assert (record["identity"]["shots_many"], record["identity"]["shots_few"]) == (3, 2)
     drawn = record["drawn"]["test"]
     assert (drawn["fraction"], drawn["seed"], len(drawn["images"])) == (0.2, 0, 3)
     assert record["results"]["last"]["samples"] == 3

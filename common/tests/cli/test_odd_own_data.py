@@ -52,7 +52,10 @@ def train(longtail, tmp_path):
 
 def test_two_classes(images, train):
     record, rows = train(images(cat=10, dog=5))
-    assert record["class_counts"] == [8, 4]
+    # of 10 and 5 images 2 and 1 are tested on, and one each chooses the epoch
+    assert record["class_counts"] == [7, 3]
+    assert {part: len(drawn["images"]) for part, drawn in record["drawn"].items()} == {"test": 3, "val": 2}
+    assert record["results"]["select"] == "val"
     assert len(rows) == 2
     last = record["results"]["last"]
     assert last["samples"] == 3
@@ -61,13 +64,13 @@ def test_two_classes(images, train):
 
 def test_a_class_of_one_image(images, train):
     record, rows = train(images(cat=10, dog=5, owl=1))
-    assert record["class_counts"] == [8, 4, 1]
+    assert record["class_counts"] == [7, 3, 1]
     assert [row["accuracy_last"] == "" for row in rows] == [False, False, True]
 
 
 def test_a_class_without_test_images(images, train):
     record, _ = train(images(train__cat=4, train__dog=3, train__owl=2, test__cat=2, test__dog=1))
-    assert record["class_counts"] == [4, 3, 2]
+    assert record["class_counts"] == [3, 2, 1]
     last = record["results"]["last"]
     assert last["samples"] == 3
     assert last["per_class_accuracy"][2] is None
@@ -86,6 +89,7 @@ def test_a_table_of_three_hundred_classes(train, tmp_path):
     (tmp_path / "mine/table.csv").write_text("\n".join(lines) + "\n")
     record, rows = train("mine/table.csv")
     assert record["class_counts"] == [1] * 300
+    assert record["results"]["select"] == "last"  # there is none that could be spared to choose an epoch
     assert len(rows) == 300
     assert record["results"]["last"]["samples"] == 4
     assert len(record["results"]["last"]["per_class_accuracy"]) == 300

@@ -67,6 +67,11 @@ class Source:
         """The network that papers train on such data."""
         return "resnet32" if self.is_cut else "resnet50"
 
+    @property
+    def usual_selection(self) -> str:
+        """What chooses the best epoch unless it is asked for: the papers chose on their test sets, nobody else should."""
+        return "val" if self.is_own else "test"
+
     def load(self, root: str, runtime: RuntimeOptions) -> LongTailData:
         """The data set, with images held out where the run selects on those."""
         return create_data(
@@ -147,7 +152,7 @@ class Job:
         parts += [self.backbone if self.backbone != source.default_backbone else "", self.method.name]
         parts += ["" if self.pretrained is None else f"from_{Path(self.pretrained).stem}"]
         parts += _not_default(self.options)
-        parts += _not_default(self.runtime, only=shared)
+        parts += _not_default(self.runtime, only=shared, usual={"select": source.usual_selection})
         usual = self.adapt or self.thresholds == ShotThresholds()
         parts += ["" if usual else f"shots{self.thresholds.many}_{self.thresholds.few}"]
         return _file_name([*filter(None, parts), f"seed{self.seed}"])
@@ -166,18 +171,18 @@ def _cut(source: Source) -> list[str]:
     return [factor, profile, split]
 
 
-def _not_default(options: Any, only: Collection[str] | None = None) -> list[str]:
-    """The options that differ from their defaults as short texts; a loss is always told, by its value alone."""
+def _not_default(options: Any, only: Collection[str] | None = None, usual: Mapping[str, Any] | None = None) -> list[str]:
+    """The options that differ from what is usual, else from their defaults, as short texts; a loss is told always, by its value."""
     told = []
     for each in fields(options):
-        value = getattr(options, each.name)
+        value, default = getattr(options, each.name), (usual or {}).get(each.name, each.default)
         if only is not None and each.name not in only:
             continue
         if each.name.startswith("loss"):
             told.append(str(value))
-        elif value != each.default and isinstance(value, bool):
+        elif value != default and isinstance(value, bool):
             told.append(each.name if value else f"no_{each.name}")
-        elif value != each.default:
+        elif value != default:
             told.append(f"{each.name}_{value}" if isinstance(value, str) else f"{each.name}{value}")
     return told
 

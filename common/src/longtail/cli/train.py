@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Mapping
 from contextlib import redirect_stdout
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from longtail.training.runtime import RuntimeOptions, add_runtime_options
 
 if TYPE_CHECKING:
     from longtail.cli.jobs import Job
+    from longtail.datasets.base import LongTailData
     from longtail.training.method import Method
     from longtail.training.reports import Listener
     from longtail.training.run_folder import Run
@@ -31,6 +32,11 @@ examples:
   longtail train erm --data photos --epochs 60 --out runs/mine
 
 longtail train METHOD --help shows the options, the method's own among them."""
+_METHOD_EXAMPLES = """\
+examples:
+  longtail train {method} --data photos --epochs 60 --out runs/mine
+  longtail train {method} --data photos --pretrained resnet50.pth --precision bf16 --resume-auto
+  longtail train {method} --data digits --backbone resnet20 --epochs 30"""
 
 
 def add_parser(commands: argparse._SubParsersAction[Parser]) -> None:
@@ -80,11 +86,16 @@ def train(method: Method, parsed: argparse.Namespace) -> tuple[Job, Run, dict[st
     from longtail.training.run_folder import Run
     from longtail.training.tensorboard import TensorBoardLog
 
-    job = read_job(method, parsed)
-    data = job.source.load(parsed.root, job.runtime)
+    job, data = _with_data(read_job(method, parsed), parsed)
     job = job.fitted(data)
     if job.adapt and job.thresholds != ShotThresholds() and ranks().is_first:
         print(f"notice: shot groups: {told_of_groups(job.thresholds, adapted=True)}", file=sys.stderr)
+    if "val" in data.drawn and data.val is not None and ranks().is_first:
+        print(
+            f"notice: {len(data.val)} training images, {data.drawn['val'].fraction:g} of each class, are held out to choose "
+            "the best epoch; --select last trains on them too",
+            file=sys.stderr,
+        )
 
     def open_run(name: str, identity: Mapping[str, Any]) -> Run:
         folder = Path("runs") / name if parsed.out is None else Path(parsed.out)
@@ -97,12 +108,30 @@ def train(method: Method, parsed: argparse.Namespace) -> tuple[Job, Run, dict[st
     return job, *run_job(job, data, open_run, listeners, log_interval=parsed.log_interval)
 
 
+def _with_data(job: Job, parsed: argparse.Namespace) -> tuple[Job, LongTailData]:
+    """The job and its data; where no image can be held out and nobody asked for that, the job chooses nothing."""
+    from longtail.datasets.splits import NothingToHoldOut
+    from longtail.distributed import ranks
+
+    try:
+        return job, job.source.load(parsed.root, job.runtime)
+    except NothingToHoldOut:
+        if parsed.select is not None:
+            raise
+    if ranks().is_first:
+        print("notice: no class has a training image to spare: the last epoch is kept, and none is chosen", file=sys.stderr)
+    job = replace(job, runtime=replace(job.runtime, select="last"))
+    return job, job.source.load(parsed.root, job.runtime)
+
+
 def create_method_parser(method: Method) -> Parser:
     """The parser of what follows `longtail train METHOD`."""
     from longtail.backbones import BACKBONES
     from longtail.datasets.factory import DATASETS, LONG_TAILED_BY_RULE
 
-    parser = Parser(prog=f"longtail train {method.name}", description=method.paper)
+    parser = Parser(
+        prog=f"longtail train {method.name}", description=method.paper, epilog=_METHOD_EXAMPLES.format(method=method.name)
+    )
     group = parser.add_argument_group(
         "data",
         f"imbalance factor, profile and split seed are for {', '.join(LONG_TAILED_BY_RULE)}; "
@@ -139,7 +168,7 @@ def create_method_parser(method: Method) -> Parser:
         "--log-interval", type=at_least(1), default=50, metavar="N", help="batches between updates (default: %(default)s)"
     )
     add_options(parser.add_argument_group(f"{method.name} options", method.paper), method.options)
-    add_runtime_options(parser)
+    add_runtime_options(parser, depending={"select": "val for images of your own, else test"})
     return parser
 
 
@@ -155,7 +184,7 @@ def read_job(method: Method, parsed: argparse.Namespace) -> Job:
         source=source,
         backbone=parsed.backbone or source.default_backbone,
         seed=parsed.seed,
-        runtime=RuntimeOptions.from_arguments(parsed),
+        runtime=replace(RuntimeOptions.from_arguments(parsed), select=parsed.select or source.usual_selection),
         thresholds=ShotThresholds() if parsed.thresholds is None else ShotThresholds(*parsed.thresholds),
         workers=parsed.workers,
         pretrained=parsed.pretrained,

@@ -152,7 +152,7 @@ def _divided(
     if "val" in found:
         found["test"] = found.pop("val")
         text = "there are no test images: the validation images are tested on"
-        remedy = "--select val holds training images out to choose an epoch by"
+        remedy = "to choose an epoch, a part of the training images is held out"
         return found, None, [Finding(NOTE, "val-is-test", text, remedy)]
     if not len(found["train"]):
         return found, None, []

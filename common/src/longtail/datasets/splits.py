@@ -129,6 +129,10 @@ def _first(members: list[Indices], counts: Indices) -> Indices:
     return np.concatenate(chosen).astype(np.int64)
 
 
+class NothingToHoldOut(UserError):
+    """No class has two images, so that none can be spared."""
+
+
 def stratified_holdout(labels: Indices, fraction: float, seed: int) -> tuple[Indices, Indices]:
     """Splits a training set in two, class by class: (indices that stay, indices held out), both ascending.
 
@@ -142,7 +146,8 @@ def stratified_holdout(labels: Indices, fraction: float, seed: int) -> tuple[Ind
         seed: seed of this draw, a non-negative integer.
 
     Raises:
-        UserError: for a fraction outside (0, 1), or where no class has two images.
+        UserError: for a fraction outside (0, 1).
+        NothingToHoldOut: where no class has two images.
     """
     if not 0 < fraction < 1:
         raise UserError(f"the held-out fraction must lie between 0 and 1, got {fraction:g}")
@@ -154,5 +159,7 @@ def stratified_holdout(labels: Indices, fraction: float, seed: int) -> tuple[Ind
         count = min(max(int(fraction * len(members) + 0.5), 1), len(members) - 1)
         held_out[randomness.generator("holdout", int(c)).permutation(members)[:count]] = True
     if not held_out.any():
-        raise UserError("nothing can be held out: no class has two images; select on the test set or the last epoch instead")
+        raise NothingToHoldOut(
+            "nothing can be held out: no class has two images; select on the test set or the last epoch instead"
+        )
     return np.flatnonzero(~held_out).astype(np.int64), np.flatnonzero(held_out).astype(np.int64)

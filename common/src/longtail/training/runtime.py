@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, NoReturn
 
@@ -62,17 +62,28 @@ class RuntimeOptions:
         return cls(**{each.name: getattr(arguments, each.name) for each in fields(cls)})
 
 
-def add_runtime_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
-    """Add the group "longtail options" to a script's parser, and return it."""
+def add_runtime_options(
+    parser: argparse.ArgumentParser, *, depending: Mapping[str, str] | None = None
+) -> argparse._ArgumentGroup:
+    """Add the group "longtail options" to a script's parser, and return it.
+
+    Args:
+        parser: the script's.
+        depending: options whose default hangs on other flags, by name, with the words that tell it; without the flag they are
+            None.
+    """
+    depending = depending or {}
     group = parser.add_argument_group("longtail options", f"shared by every command; {ADDOPTS} in the environment appends more")
     for each in fields(RuntimeOptions):
         argument = dict(each.metadata)
-        text = argument.pop("help")
-        if isinstance(each.default, bool):
+        text, default = argument.pop("help"), each.default
+        if each.name in depending:
+            text, default = f"{text} (default: {depending[each.name]})", None
+        elif isinstance(default, bool):
             argument["action"] = argparse.BooleanOptionalAction
-        elif each.default is not None:
+        elif default is not None:
             text += " (default: %(default)s)"
-        group.add_argument("--" + each.name.replace("_", "-"), default=each.default, help=text, **argument)
+        group.add_argument("--" + each.name.replace("_", "-"), default=default, help=text, **argument)
     return group
 
 
