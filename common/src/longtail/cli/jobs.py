@@ -172,7 +172,7 @@ def _cut(source: Source) -> list[str]:
 
 
 def _not_default(options: Any, only: Collection[str] | None = None, usual: Mapping[str, Any] | None = None) -> list[str]:
-    """The options that differ from what is usual, else from their defaults, as short texts; a loss is told always, by its value."""
+    """The options that differ from what is usual, else from their defaults, as short texts; a loss is always told."""
     told = []
     for each in fields(options):
         value, default = getattr(options, each.name), (usual or {}).get(each.name, each.default)
