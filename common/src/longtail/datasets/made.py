@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from longtail.datasets.fake_size import generated
-from longtail.errors import UserError
+from longtail.datasets.staging import read_marker, write_marker
 
 MARKER = "longtail-made.json"
 """File that marks a folder as made of another data set."""
@@ -35,8 +34,7 @@ class Made:
     def mark(self, folder: Path) -> None:
         """Write the marker into this folder."""
         told = {"note": "Made by longtail of another data set.", "settings": self.settings}
-        text = json.dumps({**told, "parts": self.parts, "fake": self.fake}, indent=2)
-        (folder / MARKER).write_text(text + "\n", encoding="utf-8")
+        write_marker(folder / MARKER, {**told, "parts": self.parts, "fake": self.fake})
 
 
 def made(folder: Path) -> Made | None:
@@ -45,15 +43,13 @@ def made(folder: Path) -> Made | None:
     Raises:
         UserError: the marker is damaged.
     """
-    marker = folder / MARKER
-    if not marker.is_file():
-        return None
-    try:
-        told = json.loads(marker.read_text(encoding="utf-8"))
-        parts = {str(part): str(words) for part, words in dict(told["parts"]).items()}
-        return Made(dict(told["settings"]), parts, bool(told["fake"]))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{marker} is damaged; delete it with what was made beside it, and make the data set again") from error
+    remedy = "delete it with what was made beside it, and make the data set again"
+    return read_marker(folder / MARKER, _understood, remedy=remedy)
+
+
+def _understood(told: Any) -> Made:
+    parts = {str(part): str(words) for part, words in dict(told["parts"]).items()}
+    return Made(dict(told["settings"]), parts, bool(told["fake"]))
 
 
 def warn_of_fake(folder: Path, instead_of: str) -> None:

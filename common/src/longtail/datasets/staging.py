@@ -2,14 +2,41 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from longtail.errors import UserError
+
+_Told = TypeVar("_Told")
+
+
+def write_marker(marker: Path, told: Mapping[str, Any]) -> None:
+    """Mark a folder as written by us, with what is to be told of its data."""
+    marker.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+
+
+def read_marker(marker: Path, understand: Callable[[Any], _Told], *, remedy: str) -> _Told | None:
+    """What a marker tells, or None where there is none.
+
+    Args:
+        marker: the file.
+        understand: makes something of its content.
+        remedy: what to do about a marker that is damaged.
+
+    Raises:
+        UserError: the marker is damaged.
+    """
+    if not marker.is_file():
+        return None
+    try:
+        return understand(json.loads(marker.read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{marker} is damaged; {remedy}") from error
 
 
 def is_written(
