@@ -1,6 +1,7 @@
 """Train on CIFAR-100-LT with CMO: `python cifar_train.py --help`."""
 
-from longtail_cmo.cifar import console
+from longtail_cmo.experiments import CIFAR
+from longtail_cmo.training import console
 
 if __name__ == "__main__":
-    console()
+    console(CIFAR)
