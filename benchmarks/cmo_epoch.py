@@ -32,7 +32,8 @@ from longtail.distributed import Ranks
 from longtail.loading.orders import Sequential
 from longtail.losses import create_loss
 from longtail.randomness import Randomness
-from longtail.training.loop import Judges, fit
+from longtail.training.judging import Judges
+from longtail.training.loop import fit
 from longtail.training.method import Setting
 from longtail.training.reports import EpochReport, Listener
 from longtail.training.run_folder import Run

@@ -11,7 +11,8 @@ from longtail.distributed import Ranks, gather_rows
 from longtail.loading.base import Batch
 from longtail.losses import create_loss
 from longtail.randomness import Randomness
-from longtail.training.loop import Judges, fit
+from longtail.training.judging import Judges
+from longtail.training.loop import fit
 from longtail.training.recipe import Recipe, StepOutput
 from longtail.training.run_folder import CheckpointNames, Run
 from longtail.training.runtime import RuntimeOptions

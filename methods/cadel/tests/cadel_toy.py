@@ -12,7 +12,8 @@ from longtail.distributed import Ranks
 from longtail.loading.base import Batch
 from longtail.loading.orders import Shuffled
 from longtail.randomness import Randomness
-from longtail.training.loop import Judges, fit
+from longtail.training.judging import Judges
+from longtail.training.loop import fit
 from longtail.training.method import Setting
 from longtail.training.mixup import mixup
 from longtail.training.recipe import Clock

@@ -12,7 +12,8 @@ from longtail.datasets.base import ArrayImages, ImageData, LongTailData
 from longtail.distributed import Ranks, mean_over_ranks
 from longtail.loading.base import Batch
 from longtail.randomness import Randomness
-from longtail.training.loop import Judges, fit
+from longtail.training.judging import Judges
+from longtail.training.loop import fit
 from longtail.training.method import Setting
 from longtail.training.recipe import Clock
 from longtail.training.run_folder import Run

@@ -9,7 +9,8 @@ from longtail.datasets.base import ArrayImages, ImageData
 from longtail.distributed import Ranks, slice_of
 from longtail.loading.base import Batch
 from longtail.randomness import Randomness
-from longtail.training.loop import Judges, fit
+from longtail.training.judging import Judges
+from longtail.training.loop import fit
 from longtail.training.mixup import draw_mix
 from longtail.training.recipe import Clock
 from longtail.training.run_folder import CheckpointNames, Run

@@ -19,7 +19,8 @@ from longtail.metrics import ShotThresholds
 from longtail.randomness import Randomness
 from longtail.training.devices import choose_device, make_exact
 from longtail.training.evaluation import STANDARD_THRESHOLDS
-from longtail.training.loop import Judges, Restore, fit
+from longtail.training.judging import Judges
+from longtail.training.loop import Restore, fit
 from longtail.training.method import Setting
 from longtail.training.reports import Listener
 from longtail.training.run_folder import Run
@@ -99,24 +100,11 @@ def execute(
         restart: finds out, given the run, what `fit` is to resume, where the command line says less than a path.
     """
     started = time.perf_counter()
-    data, runtime = plan.data, plan.runtime
+    runtime = plan.runtime
     setting = prepare(runtime, seed=plan.seed, gpu=plan.gpu, workers=plan.workers)
     ranks = setting.ranks
     stage = plan.build(setting)
-
-    def judge(part: ImageData) -> Loader:
-        if stage.shown is not None:
-            return stage.shown(part)
-        return setting.in_order(data, part, batch_size=plan.batch_size)
-
-    counts = data.class_counts
-    identity = {
-        "data": data.name,
-        "data_fingerprint": fingerprint(data),
-        "seed": plan.seed,
-        **{each.name: getattr(runtime, each.name) for each in fields(runtime) if each.name not in HOW_ONLY},
-    }
-    run = open_run(identity)
+    run = open_run(_identity(plan))
     if runtime.select == "test" and ranks.is_first:
         print(
             "notice: the best epoch is chosen on the test set, as the papers did; --select val or --select last avoids that",
@@ -125,14 +113,7 @@ def execute(
     try:
         results = fit(
             stage,
-            Judges(
-                data.train,
-                judge(data.test),
-                None if data.val is None else judge(data.val),
-                plan.thresholds,
-                plan.test_at_end and data.val is not None,
-                data.counts,
-            ),
+            _judges(plan, stage, setting),
             run,
             runtime,
             device=setting.device,
@@ -142,20 +123,50 @@ def execute(
             log_interval=log_interval,
             resume=resume if restart is None else restart(run),
             start_epoch=start_epoch,
-            details={
-                "class_counts": counts.tolist(),
-                "left_out": list(data.left_out),
-                **({"drawn": {part: asdict(drawn) for part, drawn in data.drawn.items()}} if data.drawn else {}),
-                "parameters": sum(each.numel() for each in stage.recipe.backbone.parameters()),
-                "input": _input(data),
-                **({} if plan.model is None else {"model": dict(plan.model)}),
-            },
+            details=_details(plan, stage),
         )
     except KeyboardInterrupt:
         distributed.stop()  # all ranks have agreed to stop, so that none waits in vain
         raise
     distributed.stop()
     return {**results, "seconds": time.perf_counter() - started}
+
+
+def _identity(plan: Plan) -> dict[str, Any]:
+    """What must agree, whatever the command, for one run to be the continuation of another."""
+    shared = {each.name: getattr(plan.runtime, each.name) for each in fields(plan.runtime) if each.name not in HOW_ONLY}
+    return {"data": plan.data.name, "data_fingerprint": fingerprint(plan.data), "seed": plan.seed, **shared}
+
+
+def _judges(plan: Plan, stage: Stage, setting: Setting) -> Judges:
+    data = plan.data
+
+    def shown(part: ImageData) -> Loader:
+        if stage.shown is not None:
+            return stage.shown(part)
+        return setting.in_order(data, part, batch_size=plan.batch_size)
+
+    return Judges(
+        data.train,
+        shown(data.test),
+        None if data.val is None else shown(data.val),
+        plan.thresholds,
+        plan.test_at_end and data.val is not None,
+        data.counts,
+    )
+
+
+def _details(plan: Plan, stage: Stage) -> dict[str, Any]:
+    """What `run.json` tells besides what identifies the run."""
+    data = plan.data
+    return {
+        "class_counts": data.class_counts.tolist(),
+        "left_out": list(data.left_out),
+        **({"drawn": {part: asdict(drawn) for part, drawn in data.drawn.items()}} if data.drawn else {}),
+        "parameters": sum(each.numel() for each in stage.recipe.backbone.parameters()),
+        "input": _input(data),
+        **({} if plan.model is None else {"model": dict(plan.model)}),
+    }
 
 
 def _input(data: LongTailData) -> dict[str, Any]:

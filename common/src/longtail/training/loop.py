@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -15,18 +14,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from longtail.datasets.base import ImageData, Indices
 from longtail.distributed import Ranks, accept_empty_slices, is_active, on_first, share_buffers
-from longtail.loading.base import Loader
-from longtail.metrics import ShotThresholds, Summary
+from longtail.metrics import Summary
 from longtail.randomness import Randomness
 from longtail.training import checkpoint
 from longtail.training.checkpoint import Progress
 from longtail.training.devices import autocast, in_memory_format
-from longtail.training.evaluation import STANDARD_THRESHOLDS, choose_reading, evaluate, evaluate_readings
 from longtail.training.guard import FiniteGuard
 from longtail.training.interruption import StopRequest, stop_at_batch_boundary
-from longtail.training.recipe import Clock, Predict, Recipe
+from longtail.training.judging import Judges, Judging
+from longtail.training.recipe import Clock, Recipe
 from longtail.training.reports import EpochReport, Listener, Meters
 from longtail.training.run_folder import Run
 from longtail.training.runtime import RuntimeOptions
@@ -34,39 +31,6 @@ from longtail.training.stage import Stage
 
 Restore = Callable[[Recipe, torch.optim.Optimizer], Progress]
 """Puts a recipe and its optimiser into the state that some files hold, and tells how far their run had come."""
-
-
-@dataclass(frozen=True)
-class Judges:
-    """What a run is judged on.
-
-    Args:
-        train: the training set, for its class counts and names.
-        test: loader of the test set.
-        val: loader of held-out training images, or None.
-        thresholds: bounds of the shot groups.
-        test_at_end: evaluate on the test set when training is over and not before, so that nothing can be chosen on it.
-        counts: int64, shape (C,), what the shot groups go by, if not the class counts of `train`.
-
-    Raises:
-        ValueError: the test set comes at the end and nothing else is there to be evaluated on.
-    """
-
-    train: ImageData
-    test: Loader
-    val: Loader | None = None
-    thresholds: ShotThresholds = STANDARD_THRESHOLDS
-    test_at_end: bool = False
-    counts: Indices | None = None
-
-    def __post_init__(self) -> None:
-        if self.test_at_end and self.val is None:
-            raise ValueError("without a validation set, epochs are evaluated on the test set")
-
-    @property
-    def class_counts(self) -> Indices:
-        """Training images per class, int64 (C,)."""
-        return self.train.class_counts if self.counts is None else self.counts
 
 
 def fit(
@@ -158,6 +122,7 @@ class _Trainer:
         self.epochs = min(self.stage.epochs, self.options.max_epochs or self.stage.epochs)
         for group in self.stage.optimiser.param_groups:
             group.setdefault("initial_lr", group["lr"])
+        self.judging = Judging(self.recipe, self.judges, self.options, self.device, self.log_interval, self.listeners)
 
     @property
     def recipe(self) -> Recipe:
@@ -175,7 +140,7 @@ class _Trainer:
                     listener.run_started(self.progress.epoch, self.epochs)
                 for epoch in range(self.progress.epoch, self.epochs):
                     self._train_epoch(epoch, stopping)
-            results = self._results()
+            results = self.judging.results(self.progress, self.run.best_checkpoint, self.stage.metric)
             on_first(lambda: self._finish(results))
             return results
         finally:
@@ -281,60 +246,46 @@ class _Trainer:
 
     def _end_epoch(self, epoch: int, meters: Meters, rate: float, seconds: float) -> None:
         clock = self._clock(epoch, self.steps)
-        result = validation = None
-        is_best, test_seconds = False, 0.0
-        if (epoch + 1) % self.options.eval_every == 0 or epoch + 1 == self.epochs:
-            share_buffers(self.recipe)
-            judges = self.judges
-            validation = None if judges.val is None else self._evaluate(judges.val, quiet=not judges.test_at_end)
-            if not judges.test_at_end:
-                started = time.perf_counter()
-                result = self._evaluate(judges.test)
-                test_seconds = time.perf_counter() - started
-            judged = validation or result
-            assert judged is not None
-            is_best = self._select(epoch, result, judged)
-            self.recipe.evaluated(judged, clock, is_best=is_best)
+        due = (epoch + 1) % self.options.eval_every == 0 or epoch + 1 == self.epochs
+        judged = self._judge(clock) if due else _Judged()
         self.progress = replace(self.progress, epoch=epoch + 1, step=0, meters=None)
         meters.sums = meters.over_ranks()
-        train = meters.report(self.steps - 1, self.steps)
         report = EpochReport(
             clock,
             rate,
-            train,
-            seconds,
-            result,
-            validation,
-            is_best,
-            self.progress.best,
-            self.progress.best_epoch,
-            test_seconds,
+            train=meters.report(self.steps - 1, self.steps),
+            seconds=seconds,
+            result=judged.test,
+            validation=judged.validation,
+            is_best=judged.is_best,
+            best=self.progress.best,
+            best_epoch=self.progress.best_epoch,
+            test_seconds=judged.test_seconds,
         )
         for listener in self.listeners:
             listener.evaluated(report)
         if self.ranks.is_first:
             self._record(report)
         numbered = self.run.numbered_checkpoint(epoch + 1)
-        self._save(self.run.last_checkpoint, *filter(None, [numbered, self.run.best_checkpoint if is_best else None]))
+        self._save(self.run.last_checkpoint, *filter(None, [numbered, self.run.best_checkpoint if judged.is_best else None]))
         for listener in self.listeners:
             listener.epoch_ended(report)
 
-    def _evaluate(self, loader: Loader, *, quiet: bool = False, predict: Predict | None = None) -> Summary:
-        def tell(report: Any) -> None:
-            for listener in self.listeners:
-                listener.evaluation_batch(report)
-
-        return evaluate(
-            self.recipe,
-            loader,
-            self.judges.class_counts,
-            options=self.options,
-            device=self.device,
-            thresholds=self.judges.thresholds,
-            log_interval=self.log_interval,
-            on_batch=None if quiet else tell,
-            predict=predict,
-        )
+    def _judge(self, clock: Clock) -> _Judged:
+        """Evaluate the network as it is now, and note whether it is the best so far."""
+        share_buffers(self.recipe)
+        judges = self.judges
+        test, seconds = None, 0.0
+        validation = None if judges.val is None else self.judging.evaluate(judges.val, quiet=not judges.test_at_end)
+        if not judges.test_at_end:
+            started = time.perf_counter()
+            test = self.judging.evaluate(judges.test)
+            seconds = time.perf_counter() - started
+        deciding = validation or test
+        assert deciding is not None
+        is_best = self._select(clock.epoch, test, deciding)
+        self.recipe.evaluated(deciding, clock, is_best=is_best)
+        return _Judged(test, validation, is_best, seconds)
 
     def _select(self, epoch: int, result: Summary | None, judged: Summary) -> bool:
         """Note this evaluation; True where it is the best so far (strictly) by the run's selection rule."""
@@ -379,72 +330,6 @@ class _Trainer:
         if kept and superseded is not None and self.run.names.only_latest:
             superseded.unlink(missing_ok=True)
 
-    def _results(self) -> dict[str, Any]:
-        known, predictors = self.progress.best_result, dict(self.recipe.final_predictors())
-        last = self.progress.last_result
-        if self.judges.test_at_end and self.progress.best_epoch is not None:
-            last = {"epoch": self.progress.epoch - 1, **self._evaluate(self.judges.test).to_dict()}
-            known = last if self.progress.best_epoch == last["epoch"] else None
-        if known is None and self.progress.best_epoch is not None:
-            # best weights that another program left, or that only now may meet the test set
-            known = self._judge({"predict": self.recipe.predict})["predict"]
-        results = {
-            "select": self.options.select,
-            "metric": self.stage.metric,
-            "best_score": self.progress.best,
-            "best": known,
-            "last": last,
-        }
-        if predictors:
-            results["final"] = self._judge(predictors)
-        if self.recipe.readings():
-            results["reading"] = self._read()
-        return results
-
-    def _judge(self, predictors: Mapping[str, Predict]) -> dict[str, Any]:
-        """The test summaries of the best epoch's network, by what predicts with it."""
-        with self._best_weights() as epoch:
-            judged = {name: self._evaluate(self.judges.test, predict=each) for name, each in predictors.items()}
-        return {name: {"epoch": epoch, **summary.to_dict()} for name, summary in judged.items()}
-
-    def _read(self) -> dict[str, Any]:
-        """The test summary of the best epoch's network, read in the way that is best on the validation set, if there is one."""
-        judges, readings = self.judges, self.recipe.readings()
-        with self._best_weights() as epoch:
-            found = choose_reading(
-                lambda part, some: evaluate_readings(
-                    self.recipe,
-                    part,
-                    judges.class_counts,
-                    some,
-                    options=self.options,
-                    device=self.device,
-                    thresholds=judges.thresholds,
-                ),
-                readings,
-                judges.val,
-                judges.test,
-                self.stage.metric,
-            )
-        return {
-            "epoch": epoch,
-            "name": found.name,
-            "chosen_on": "test" if judges.val is None else "val",
-            "tried": found.scores,
-            **found.test.to_dict(),
-        }
-
-    @contextmanager
-    def _best_weights(self) -> Iterator[int | None]:
-        """The best epoch's weights in the network, and its number, for as long as this lasts."""
-        backbone, best = self.recipe.backbone, self.run.best_checkpoint
-        trained = {name: value.clone() for name, value in backbone.state_dict().items()}
-        checkpoint.restore_network(on_first(lambda: checkpoint.read(best)), best, self.recipe)
-        try:
-            yield self.progress.best_epoch
-        finally:
-            backbone.load_state_dict(trained)
-
     def _finish(self, results: dict[str, Any]) -> None:
         self.run.finish(results)
         best, last = (results[key] or {} for key in ("best", "last"))
@@ -460,3 +345,11 @@ class _Trainer:
 class _Window:
     size: int
     closes: bool
+
+
+@dataclass(frozen=True)
+class _Judged:
+    test: Summary | None = None
+    validation: Summary | None = None
+    is_best: bool = False
+    test_seconds: float = 0.0
