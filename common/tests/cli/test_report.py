@@ -1,7 +1,6 @@
 """`longtail report` with runs on the digits."""
 
 import json
-import re
 import shutil
 
 import pytest
@@ -20,8 +19,8 @@ def report(longtail, *words):
 def test_its_own_test_images_are_shown(longtail, run, tmp_path):
     ended = report(longtail, run, "--out", tmp_path / "new" / "page.html")
     assert (ended.code, ended.err) == (0, "")
-    assert ended.out.startswith(f"report of 1 run: {tmp_path / 'new' / 'page.html'} (0.")
     text = (tmp_path / "new" / "page.html").read_text()
+    assert ended.out == f"report of 1 run: {tmp_path / 'new' / 'page.html'} ({len(text.encode()) / 1000:.0f} kB)\n"
     best = json.loads((run / "run.json").read_text())["results"]["best"]
     assert f"{100 * best['balanced_accuracy']:.1f}" in text
     assert f"Calibration error {100 * best['ece']:.1f} %. 500 images of digits, network of epoch 1." in text
@@ -39,8 +38,21 @@ def test_other_images_in_files_can_be_shown(longtail, run, tmp_path):
     assert (told["report"], told["runs"], told["without_predictions"]) == ("report.html", [str(run)], {})
     text = (tmp_path / "report.html").read_text()
     assert told["bytes"] == len(text.encode())
-    assert re.search(r"29 images of \S*photos, network of epoch 1", text)
+    assert "29 images of photos, network of epoch 1; 1 image cannot be read." in text
     assert "<img" not in text
+
+
+def test_training_images_are_not_read(longtail, tmp_path):
+    for part in ("train", "test"):
+        write_digits(tmp_path / "photos" / part)
+    run = train(tmp_path / "run", f"erm --data {tmp_path / 'photos'} --image-size 32 --workers 0 --select last --max-steps 1")
+    for file in (tmp_path / "photos" / "train").rglob("*.png"):
+        file.write_bytes(b"")
+    (tmp_path / "photos" / "test" / "3" / "1.png").write_bytes(b"")
+    ended = report(longtail, run)
+    assert ended.code == 0, ended.err
+    assert "reading" not in ended.err
+    assert "19 images of photos, network of epoch 1; 1 image cannot be read." in (tmp_path / "report.html").read_text()
 
 
 def test_without_a_checkpoint_the_reason_stands_in_the_page(longtail, run, tmp_path):

@@ -16,7 +16,9 @@ from longtail.cli.trained import add_showing, progress_bar
 from longtail.errors import UserError
 
 if TYPE_CHECKING:
+    from longtail.datasets.base import ImageData
     from longtail.report.html import Predicted, ReportedRun
+    from longtail.training.trained import TrainedRun
 
 _EXAMPLES = """\
 examples:
@@ -67,10 +69,10 @@ def run(arguments: argparse.Namespace) -> None:
     runs = [_with_predictions(read_run(folder), arguments) for folder in find_runs(arguments.run_folders)]
     content = build_page(runs, title=arguments.title, images=not arguments.no_images).encode()
     if len(content) > LIMIT and not arguments.no_images:
-        _notice(f"with images the page would have {_megabytes(content)}; they are left out")
+        _notice(f"with images the page would have {_size(content)}; they are left out")
         content = build_page(runs, title=arguments.title, images=False).encode()
     if len(content) > LIMIT:
-        _notice(f"the page has {_megabytes(content)}; report fewer runs in one page to have smaller ones")
+        _notice(f"the page has {_size(content)}; report fewer runs in one page to have smaller ones")
     make_folder(arguments.out.parent)
     write_atomically(arguments.out, content)
     absent = {str(each.folder): each.why_not for each in runs if each.why_not}
@@ -78,7 +80,7 @@ def run(arguments: argparse.Namespace) -> None:
         told = {"format": 1, "report": str(arguments.out), "bytes": len(content), "runs": [str(each.folder) for each in runs]}
         print(json.dumps({**told, "without_predictions": absent}, indent=2))
     else:
-        print(f"report of {len(runs)} {'run' if len(runs) == 1 else 'runs'}: {arguments.out} ({_megabytes(content)})")
+        print(f"report of {len(runs)} {'run' if len(runs) == 1 else 'runs'}: {arguments.out} ({_size(content)})")
 
 
 def _with_predictions(found: ReportedRun, arguments: argparse.Namespace) -> ReportedRun:
@@ -99,15 +101,27 @@ def _predict(found: ReportedRun, arguments: argparse.Namespace) -> Predicted:
 
     trained = load_run(found.folder, device=arguments.device)
     make_exact(trained.device)
-    asked = argparse.Namespace(data=arguments.data, root=arguments.root, on_bad_image="skip")
-    data = evaluate.labelled_images(asked, trained)
+    data, source = _images(trained, arguments)
     with progress_bar(len(data)) as advance:
-        return predict_on(trained, data, shown(str(asked.data)), batch_size=arguments.batch_size, on_batch=advance)
+        return predict_on(trained, data, shown(source), batch_size=arguments.batch_size, on_batch=advance)
+
+
+def _images(trained: TrainedRun, arguments: argparse.Namespace) -> tuple[ImageData, str]:
+    """What the network is shown, and what it is called: a name, or the last part of a path."""
+    skipped = bool(trained.record.get("left_out"))
+    asked = argparse.Namespace(data=arguments.data, root=arguments.root, on_bad_image="skip" if skipped else "fail")
+    try:
+        data = evaluate.labelled_images(asked, trained)
+    except UserError:
+        # a list may name files that are gone; to skip those, every file is read, those of training as well
+        asked.on_bad_image = "skip"
+        data = evaluate.labelled_images(asked, trained)
+    return data, Path(asked.data).name
 
 
 def _notice(text: str) -> None:
     print(f"notice: {text}", file=sys.stderr)
 
 
-def _megabytes(content: bytes) -> str:
-    return f"{len(content) / 1e6:.1f} MB"
+def _size(content: bytes) -> str:
+    return f"{len(content) / 1e3:.0f} kB" if len(content) < 1e6 else f"{len(content) / 1e6:.1f} MB"
