@@ -101,7 +101,8 @@ def test_only_the_named_fields_are_offered():
         ("--lr fast", "--lr: invalid number value: 'fast'"),
         ("--share 1.5", "--share: must be at least 0 and at most 1, got 1.5"),
         ("--loss-type XE", "--loss-type: invalid choice: 'XE'"),
-        ("--epoch 3", "unrecognized arguments: --epoch 3"),
+        ("--epoch 3", "unrecognized arguments: --epoch 3; did you mean --epochs?"),
+        ("--loss_type=CE", "unrecognized arguments: --loss_type=CE; did you mean --loss-type?"),
     ],
 )
 def test_complaints_are_two_lines_that_name_the_flag(words, message):
@@ -109,6 +110,19 @@ def test_complaints_are_two_lines_that_name_the_flag(words, message):
         parser().parse_args(words.split())
     assert message in str(error.value)
     assert str(error.value).splitlines()[1:] == ["see longtail test --help"]
+
+
+def test_nothing_is_suggested_that_is_not_near():
+    with pytest.raises(UserError, match=r"--nonsense 3\nsee"):
+        parser().parse_args(["--nonsense", "3"])
+
+
+def test_a_command_below_complains_for_itself():
+    above = Parser(prog="longtail")
+    below = above.add_subparsers().add_parser("test")
+    below.add_argument("--twice", action="store_true")
+    with pytest.raises(UserError, match="did you mean --twice\\?\nsee longtail test --help"):
+        above.parse_args(["test", "--twic"])
 
 
 def test_ranges():

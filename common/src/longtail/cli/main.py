@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import sys
+
 from longtail import __version__
 from longtail.cli import compare, completion, data, demo, evaluate, export, methods, predict, report, train
 from longtail.cli.parsing import Parser
@@ -32,4 +35,7 @@ def trains(argv: list[str]) -> bool:
 
 def main() -> None:
     """Run as a program."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # the name of a class must not end a command where standard output cannot encode it
+        sys.stdout.reconfigure(errors="backslashreplace")
     run_command(dispatch, takes_added=trains)

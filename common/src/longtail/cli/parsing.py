@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import types
 import typing
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import fields
+from difflib import get_close_matches
 from typing import Any, NoReturn, TypeVar
 
 from longtail.errors import UserError
@@ -31,9 +32,36 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**{"allow_abbrev": False, "formatter_class": _WithExamples, **settings})
 
+    def parse_known_args(self, args: Iterable[str] | None = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        """Raises UserError for a flag that is none of this command's, since the command above it would name its own help."""
+        parsed, left = super().parse_known_args(args, namespace)
+        if left:
+            meant = [_nearest(word, self._option_string_actions) for word in left if word.startswith("--")]
+            self.error(f"unrecognized arguments: {' '.join(left)}{_asked(meant)}")
+        return parsed, left
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        try:
+            super()._check_value(action, value)
+        except argparse.ArgumentError as error:
+            error.message += _asked([_nearest(str(value), map(str, action.choices or ()))])
+            raise
+
     def error(self, message: str) -> NoReturn:
         """Raises UserError."""
         raise UserError(f"{message}\nsee {self.prog} --help")
+
+
+def _nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that may have been meant; what follows `=` counts for nothing, and `_` is `-`."""
+    by_spelling = {each.replace("_", "-"): each for each in known}
+    near = get_close_matches(word.partition("=")[0].replace("_", "-"), by_spelling, n=1, cutoff=0.7)
+    return by_spelling[near[0]] if near else None
+
+
+def _asked(meant: Iterable[str | None]) -> str:
+    words = " ".join(each for each in meant if each is not None)
+    return f"; did you mean {words}?" if words else ""
 
 
 def data_set(text: str) -> str:
