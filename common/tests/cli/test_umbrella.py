@@ -1,37 +1,40 @@
 """The `longtail` command: its subcommands, their help, and how mistakes end."""
 
+import argparse
 import json
+import os
 import re
+import shlex
 import subprocess
 import sys
 from importlib.metadata import EntryPoint
+from itertools import pairwise
 
 import pytest
+from PIL import Image
 
 from longtail import __version__
 from longtail.cli import methods
+from longtail.cli.contenders import SHORT_NAMES, read_contenders, split
 from longtail.cli.main import create_parser, trains
+from longtail.cli.train import create_method_parser
+from longtail.datasets.factory import DATASETS
 from longtail.errors import UserError
 from longtail.training import method
 from longtail.training.registry import GROUP, installed_methods
 
-HELP = [
-    [],
-    ["demo"],
-    ["methods"],
-    ["train"],
-    ["compare"],
-    ["report"],
-    ["predict"],
-    ["eval"],
-    ["export"],
-    ["data"],
-    ["data", "inspect"],
-    ["data", "fake"],
-    ["data", "make"],
-    ["data", "make", "cifar10-lt"],
-    ["completion"],
-]
+
+def _commands(parser, words=()):
+    """The words of every command, each with its parser; those of a command before those of the ones below it."""
+    yield list(words), parser
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for name, below in action.choices.items():
+                yield from _commands(below, (*words, name))
+
+
+COMMANDS = {" ".join(words): parser for words, parser in _commands(create_parser())}
+HELP = [words.split() for words in COMMANDS]
 GROUPS = ([], ["data"])
 """The commands that are only there for the commands below them."""
 
@@ -60,8 +63,7 @@ print(sorted({{"torch", "numpy", "torchvision", "timm", "rich", "shtab", "matplo
 
 def test_every_command_says_what_it_does():
     told = re.findall(r"^    ([a-z]+)\s+\S", create_parser().format_help(), flags=re.MULTILINE)
-    commands = ("demo", "methods", "train", "compare", "report", "predict", "eval", "export", "data", "completion")
-    assert sorted(told) == sorted(commands)
+    assert told == ["demo", "methods", "train", "compare", "predict", "eval", "report", "export", "data", "completion"]
 
 
 @pytest.mark.parametrize("words", [each for each in HELP if each not in GROUPS], ids=" ".join)
@@ -72,6 +74,43 @@ def test_help_ends_with_examples_of_the_command(words, longtail):
     assert all(" ".join(["longtail", *words]) in line for line in lines)
 
 
+def _examples(text):
+    _, _, examples = text.partition("\nexamples:\n")
+    return [line.strip() for line in examples.splitlines() if line.startswith("  ")]
+
+
+def _parsed(line, folder):
+    """Parse an example, every part of it; what it takes for data and lists is there."""
+    words = shlex.split(line.partition(" > ")[0])
+    assert words.pop(0) == "longtail"
+    for flag, value in pairwise(words):
+        if flag in ("--data", "--lists") and value not in DATASETS:
+            (folder / value).mkdir(parents=True, exist_ok=True)
+    parsed = create_parser().parse_args(words)
+    if words[0] == "train":
+        create_method_parser(method.load_method(parsed.method)).parse_args(parsed.rest)
+    if words[0] == "compare":
+        known = {*installed_methods(), *SHORT_NAMES}
+        read_contenders([each for each in split(parsed.methods) if each.partition(":")[0] in known], {})
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+def test_examples_are_commands_as_they_should_be(words, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    for line in _examples(COMMANDS[words].format_help()):
+        _parsed(line, tmp_path)
+
+
+@pytest.mark.parametrize("name", installed_methods())
+def test_examples_of_methods_are_commands_as_they_should_be(name, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    lines = _examples(create_method_parser(method.load_method(name)).format_help())
+    assert lines
+    for line in lines:
+        assert line.startswith(f"longtail train {name}")
+        _parsed(line, tmp_path)
+
+
 def test_version(longtail):
     assert longtail("--version").out == f"longtail {__version__}\n"
 
@@ -80,7 +119,10 @@ def test_version(longtail):
     ("words", "message"),
     [
         ("", "required: COMMAND"),
-        ("trian", "invalid choice: 'trian'"),
+        ("trian", "; did you mean train?\nsee longtail --help"),
+        ("train erm --los_s=ce --epoch 3", "--epoch 3; did you mean --loss --epochs?\nsee longtail train erm --help"),
+        ("eval some-run --jsn", "unrecognized arguments: --jsn; did you mean --json?\nsee longtail eval --help"),
+        ("data mak", "; did you mean make?\nsee longtail data --help"),
         ("train", "required: METHOD\n"),
         ("train magic", "invalid choice: 'magic' (choose from"),
         ("train erm --data svhn", "argument --data: unknown data set 'svhn'; choose one of"),
@@ -125,11 +167,23 @@ def test_methods_are_listed_and_a_broken_one_does_not_hide_the_others(longtail, 
     monkeypatch.setattr(methods, "installed_methods", lambda: {"broken": broken, "erm": known["erm"]})
     ended = longtail("methods", "--json")
     assert ended.code == 0
-    told = {each["method"]: each for each in json.loads(ended.out)}
+    told = {each["method"]: each for each in json.loads(ended.out)["methods"]}
     assert told["broken"]["paper"].startswith("cannot be loaded: ModuleNotFoundError")
     assert told["erm"]["paper"] == method.load_method("erm").paper
     assert told["erm"]["package"] == f"longtail-common {__version__}"
     assert {"broken", "erm"} <= {line.split()[0] for line in longtail("methods").out.splitlines() if line.strip()}
+
+
+@pytest.mark.parametrize("columns", ["60", "80"])
+def test_the_list_of_methods_is_whole_in_narrow_terminals(columns, longtail, monkeypatch):
+    monkeypatch.setenv("COLUMNS", columns)
+    told = longtail("methods").out
+    shown = told.partition("\ncost: as a multiple")[0]
+    assert max(map(len, shown.splitlines())) <= int(columns)
+    for each in json.loads(longtail("methods", "--json").out)["methods"]:
+        for text in (each["method"], each["paper"], f"cost: {each['cost']}", f"needs: {each['needs']}"):
+            assert text.split()[0] in shown
+            assert " ".join(text.split()) in " ".join(shown.split())
 
 
 def test_every_installed_method_can_be_loaded_and_no_other():
@@ -167,3 +221,48 @@ def test_fake_data_is_written_and_told(longtail, tmp_path):
 def test_only_training_takes_the_added_options():
     assert trains(["train", "erm", "--seed", "1"])
     assert not any(trains(words) for words in ([], ["methods"], ["demo"], ["data", "fake"], ["--version"]))
+
+
+_PROGRAM = [sys.executable, "-c", "from longtail.cli.main import main; main()"]
+_PLAIN = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR", "COLORTERM")}
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Two classes with names that not everything can encode."""
+    for name in ("Füchse", "狐"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for number in range(4):
+            Image.new("RGB", (8, 8), (number, 0, 0)).save(tmp_path / "photos" / name / f"{number}.png")
+    return tmp_path / "photos"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "ascii:surrogateescape", "cp1252", "utf-8"])
+def test_no_encoding_of_standard_output_ends_a_command(encoding, photos):
+    told = subprocess.run(
+        [*_PROGRAM, "data", "inspect", photos], capture_output=True, env={**_PLAIN, "PYTHONIOENCODING": encoding}
+    )
+    assert (told.returncode, told.stderr) == (0, b"")
+    shown = told.stdout.decode(encoding.partition(":")[0])
+    assert ("Füchse" in shown) == (encoding in ("cp1252", "utf-8"))
+    assert ("狐" in shown) == (encoding == "utf-8")
+    assert "\x1b" not in shown
+
+
+@pytest.mark.parametrize(
+    ("environment", "coloured"),
+    [({"TERM": "xterm"}, True), ({"TERM": "xterm", "NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)],
+    ids=["terminal", "NO_COLOR", "dumb"],
+)
+def test_terminals_have_colours_unless_told_otherwise(environment, coloured, photos):
+    pty = pytest.importorskip("pty", reason="there are no terminals")
+    ours, theirs = pty.openpty()
+    ended = subprocess.run(
+        [*_PROGRAM, "data", "inspect", photos], stdout=theirs, stderr=subprocess.PIPE, env={**_PLAIN, **environment}
+    )
+    shown = os.read(ours, 65536).decode()
+    os.close(theirs)
+    os.close(ours)
+    assert (ended.returncode, ended.stderr) == (0, b"")
+    assert "training can start" in shown
+    assert (re.search(r"\x1b\[[\d;]*[349]\d(;\d+)*m", shown) is not None) == coloured

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from longtail.cli.inspect import add_inspect
+from longtail.cli.output import print_json
 from longtail.cli.parsing import Parser, split_seed
 from longtail.datasets.fake import LAYOUTS
 from longtail.datasets.making import KINDS, WITHOUT_IMAGES
@@ -60,6 +61,7 @@ def _add_fake(actions: argparse._SubParsersAction[Parser]) -> None:
         ("--test-per-class", "images per class of each evaluation part"),
     ):
         fake.add_argument(flag, type=at_least(1), metavar="N", help=f"{text} (default: the layout's own)")
+    fake.add_argument("--json", action="store_true", help="print what was written as JSON")
     fake.set_defaults(run=run_fake)
 
 
@@ -75,6 +77,9 @@ def run_fake(arguments: argparse.Namespace) -> None:
         largest_class=arguments.largest_class,
         test_per_class=arguments.test_per_class,
     )
+    if arguments.json:
+        print_json({"layout": arguments.layout, "folder": str(folder), "root": arguments.out})
+        return
     print(f"fake {arguments.layout} is in {folder}; give a training command --root {arguments.out}")
 
 
@@ -95,6 +100,7 @@ def _add_make(actions: argparse._SubParsersAction[Parser]) -> None:
         if what not in WITHOUT_IMAGES:
             _add_folders(parser)
         _OPTIONS.get(what, _add_nothing)(parser)
+        parser.add_argument("--json", action="store_true", help="print what was made as JSON")
         parser.set_defaults(run=run_make, what=what)
 
 
@@ -201,7 +207,7 @@ def _folder(text: str) -> Path:
     return path.resolve()
 
 
-_NOT_OPTIONS = {"run", "what", "source", "out"}
+_NOT_OPTIONS = {"run", "what", "source", "out", "json"}
 
 
 def run_make(arguments: argparse.Namespace) -> None:
@@ -210,6 +216,9 @@ def run_make(arguments: argparse.Namespace) -> None:
 
     options: dict[str, Any] = {name: value for name, value in vars(arguments).items() if name not in _NOT_OPTIONS}
     result = make(arguments.what, arguments.source, arguments.out, **options)
+    if arguments.json:
+        print_json({"what": arguments.what, "folder": arguments.out, "parts": result.parts, "settings": result.settings})
+        return
     for part, told in result.parts.items():
         print(f"{part:<5}  {told}")
     print(_told_of_use(arguments))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from contextlib import redirect_stdout
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from longtail.cli.contenders import Contender
+from longtail.cli.output import console, print_json
 from longtail.cli.parsing import Parser, add_options, read_options
 from longtail.errors import UserError
 from longtail.training.options import at_least
@@ -74,7 +74,7 @@ def run(arguments: argparse.Namespace) -> None:
     with redirect_stdout(sys.stderr if arguments.json else sys.stdout):
         numbers = _compare(arguments)
     if arguments.json:
-        print(json.dumps(numbers, indent=2))
+        print_json(numbers)
 
 
 def _compare(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -151,7 +151,6 @@ def _introduce(data: LongTailData, arguments: argparse.Namespace) -> None:
 
 def _show(outcomes: Sequence[Outcome], data: LongTailData, seeds: int) -> None:
     from longtail.cli.comparison import comparison_table
-    from longtail.cli.output import console
 
     console().print(comparison_table(outcomes, f"Test accuracy in %, {_over(seeds) or 'one seed'}"))
     print("Every run is judged after its last epoch, so nothing was chosen on the test set.")

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import json
 from importlib.metadata import EntryPoint
 from typing import Any
 
-from longtail.cli.output import console, table
+from longtail.cli.output import console, print_json, table
 from longtail.cli.parsing import Parser
 from longtail.training.registry import installed_methods
 
 _TOLD = ("paper", "year", "cost", "needs")
+_EXAMPLES = """\
+examples:
+  longtail methods
+  longtail methods --json"""
 
 
 def add_parser(commands: argparse._SubParsersAction[Parser]) -> None:
@@ -20,7 +23,7 @@ def add_parser(commands: argparse._SubParsersAction[Parser]) -> None:
         "methods",
         help="list the installed methods",
         description="List the installed methods: built-in plain training, and the papers whose packages are installed.",
-        epilog="examples:\n  longtail methods",
+        epilog=_EXAMPLES,
     )
     parser.add_argument("--json", action="store_true", help="print them as JSON")
     parser.set_defaults(run=run)
@@ -30,14 +33,25 @@ def run(arguments: argparse.Namespace) -> None:
     """Print the methods; one that cannot be loaded is listed with the reason."""
     found = [{"method": name, **_told(entry), "package": _package(entry)} for name, entry in installed_methods().items()]
     if arguments.json:
-        print(json.dumps(found, indent=2))
+        print_json({"methods": found})
         return
-    shown = table("method", "what it is", "year", "cost of a step", "needs besides")
+    from rich.text import Text
+
+    shown = table("method", "year", "what it is, what a step costs, what it needs besides")
+    shown.columns[0].no_wrap = shown.columns[1].no_wrap = True
+    shown.columns[2].overflow = "fold"
     for each in found:
-        shown.add_row(*("" if each[name] is None else str(each[name]) for name in ("method", *_TOLD)))
+        # as text, since rich would take the brackets of an error for its own
+        shown.add_row(each["method"], str(each["year"] or ""), Text(_in_words(each)))
     console().print(shown)
     print("cost: as a multiple of plain training's on the same network, measured on a CPU")
     print("longtail train METHOD trains one, longtail train METHOD --help shows its options")
+
+
+def _in_words(told: dict[str, Any]) -> str:
+    cost = told["cost"] and f"cost: {told['cost']}"
+    needs = told["needs"] and f"needs: {told['needs']}"
+    return "\n".join(line for line in (told["paper"], cost, needs) if line)
 
 
 def _told(entry: EntryPoint) -> dict[str, Any]:

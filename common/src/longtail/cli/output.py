@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,6 +24,11 @@ def console() -> Console:
 
     known = sys.stdout.isatty() or "COLUMNS" in os.environ
     return Console(width=None if known else _PIPE_WIDTH, highlight=False)
+
+
+def print_json(told: Mapping[str, Any]) -> None:
+    """Print what a program is told, with the version of its form, as the only thing on standard output."""
+    print(json.dumps({"format": 1, **told}, indent=2))
 
 
 def table(*columns: str, title: str | None = None, numbers: bool = False) -> Table:
