@@ -59,7 +59,15 @@ def test_other_columns_and_other_orders(folder):
     gathered = gather_table(write(folder, text))
     assert gathered.parts == {"train": [IMAGES[0]], "val": [IMAGES[2]], "test": [IMAGES[1]]}
     (note,) = gathered.findings
-    assert note.text == "columns, separated by commas: path = 'file', label = 'class', split = 'split'"
+    assert note.text == "columns, separated by commas: path = 'file', label = 'class', split = 'split'; not used: id, width"
+
+
+def test_values_of_several_lines_in_columns_that_are_not_used(folder):
+    text = 'path,note,label\ncat/1.jpg,"two\nlines, one ""quote""",x\ndog/1.jpg,,y\n,,\n'
+    gathered = gather_table(write(folder, text))
+    assert gathered.parts == {"": [IMAGES[0], IMAGES[2]]}
+    with pytest.raises(UserError, match=r"line 4: there is no label\n"):
+        gather_table(write(folder, text.replace(",y", ",")))
 
 
 def test_utf_16_as_spreadsheets_write_it(folder):
@@ -134,7 +142,19 @@ def test_repeated_lines_count_once_and_other_splits_do_not_matter(folder):
             r"line 2: /elsewhere/1\.jpg is not below .*\nmove .*or move the table to a folder above",
         ),
         ("path,label\nC:\\cats\\1.jpg,x\n", r"line 2: .* is not below the table's folder"),
-        ('path,label\n"cat/1.jpg,x\n', r"line 2: .*\nquote the whole value"),
+        ('path,label\n"cat/1.jpg,x\n', r"line 2: a quotation mark is not closed.*\nquote the whole value"),
+        ('path,label\ncat/1.jpg,"x\ncat/2.jpg,y\n' + "dog/1.jpg,y\n" * 20_000, r"line 2: a quotation mark is not closed"),
+        (
+            'path,label\ncat/1.jpg,"x\ncat/2.jpg,x"\n',
+            r"line 2: the label goes on in the next line\nlook whether a quotation mark",
+        ),
+        (
+            "path|label\ncat/1.jpg|x\n",
+            r"none of the columns 'path\|label' .*\nseparate the columns by commas, semicolons or tabs",
+        ),
+        ("cat/1.jpg 0\n", r"none of the columns 'cat/1\.jpg 0' .*\nseparate the columns by commas"),
+        ("path,label\nhttps://x.org/1.jpg,x\n", r"line 2: https://x\.org/1\.jpg is an address\ndownload the images"),
+        ('{"images": []}', r"is no table, but JSON or a web page; write its images and labels into a table\n"),
         ("path,label\ncat/1.jpg,x\ncat/9.jpg,x\n", r"line 3: there is no .*9\.jpg; 1 of the 2 images are missing\npaths begin"),
         ("path,label\ncat/1,x\n", r"line 2: there is no .*\nthere is cat/1\.jpg: write the paths with what the names end in"),
         ("path,label\n2.jpg,x\n", r"line 2: .*\nthere is cat/2\.jpg: write the paths from the table's folder"),
@@ -153,6 +173,15 @@ def test_mistakes_say_where_and_what_to_do(text, message, folder):
     with pytest.raises(UserError, match=message) as caught:
         load_own(path)
     assert len(str(caught.value).splitlines()) <= 3
+
+
+def test_missing_images_are_looked_for_where_most_of_them_are(folder):
+    for name in ("other/1.jpg", "train/1.jpg", "train/2.jpg", "train/3.jpg"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).touch()
+    path = write(folder, "image_id,label\n1,x\n2,y\n3,y\n", "train.csv")
+    with pytest.raises(UserError, match=r"3 of the 3 images are missing\nthere is train/1\.jpg: write the paths from"):
+        gather_table(path)
 
 
 def test_a_picture_is_no_table(folder):

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import os
 import posixpath
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
-from longtail.datasets.findings import NOTE, WARNING, Finding, counted, shown
+from longtail.datasets.findings import NOTE, WARNING, Finding, counted, examples, shown
 from longtail.datasets.folder import EXTENSIONS
 from longtail.datasets.gathered import OTHER_PICTURES, PART_WORDS, UNDIVIDED, Gathered, part_of
-from longtail.datasets.list_forms import columns
 from longtail.datasets.lists import missing_files
 from longtail.errors import UserError
 
@@ -30,8 +32,9 @@ HEADINGS = {role: tuple(words.split()) for role, words in _CALLED.items()}
 """What people call the columns, the surest words first, in lower case and without anything but letters."""
 
 _LOOKED_AT = 50
-"""Lines that tell delimiter and columns."""
+"""Lines that tell delimiter and columns, and missing images that are looked for elsewhere."""
 _ADVICE = "write a header such as path,label or path,label,split above the lines"
+_EXPECTED = "expected is a folder of class folders, or a table with columns path,label"
 
 
 def gather_table(path: Path, *, demand_images: bool = True) -> Gathered:
@@ -49,7 +52,8 @@ def gather_table(path: Path, *, demand_images: bool = True) -> Gathered:
     """
     table = _Table.of(path)
     root = Path(os.path.abspath(path)).parent  # noqa: PTH100 - resolving would lose a link's own folder
-    rows = [table.row(number, cells, root) for number, cells in table.rows]
+    roots = tuple(dict.fromkeys((str(root), os.path.realpath(root))))
+    rows = [table.row(number, cells, roots) for number, cells in table.rows]
     rows, slashes = _with_slashes(rows, root)
     if demand_images:
         _demand_images(path, rows, root)
@@ -77,7 +81,7 @@ class _Table:
     """A table's lines.
 
     path: the file.
-    rows: number and cells of each line below the header.
+    rows: number of the first line and cells of each image.
     at: number of the column of path, label and, if there is one, split.
     findings: what was noticed.
     """
@@ -92,7 +96,7 @@ class _Table:
         text = _text(path)
         delimiter = _delimiter(text)
         try:
-            rows = [(number, [cell.strip() for cell in cells]) for number, _, cells in columns(text, delimiter)]
+            rows = list(_records(text, delimiter))
         except ValueError as error:
             raise UserError(f"{shown(path)}, {error}\nquote the whole value and double the quotation marks in it") from error
         if not rows:
@@ -100,7 +104,9 @@ class _Table:
         headings = _headings(rows[0][1])
         if "path" in headings and "label" in headings:
             used = ", ".join(f"{role} = {rows[0][1][at]!r}" for role, at in headings.items())
-            note = Finding(NOTE, "columns", f"columns, separated by {DELIMITERS[delimiter]}s: {used}")
+            others = [cell for at, cell in enumerate(rows[0][1]) if cell and at not in headings.values()]
+            unused = f"; not used: {examples(others)}" if others else ""
+            note = Finding(NOTE, "columns", f"columns, separated by {DELIMITERS[delimiter]}s: {used}{unused}")
             rows = rows[1:]
         else:
             headings = _columns_without_header(path, rows)
@@ -114,32 +120,40 @@ class _Table:
             raise UserError(f"{shown(path)} has a header, but names no image\nadd a line for each image")
         return cls(path, rows, headings, (note,))
 
-    def row(self, number: int, cells: Sequence[str], root: Path) -> _Row:
-        """One line, looked at."""
+    def row(self, number: int, cells: Sequence[str], roots: Sequence[str]) -> _Row:
+        """One image, looked at."""
         missing = [role for role, at in self.at.items() if at >= len(cells) or not cells[at]]
         if missing:
             advice = "; quote names that contain the delimiter" if len(cells) > 1 else ""
-            raise UserError(f"{shown(self.path)}, line {number}: there is no {missing[0]}\ncomplete or delete the line{advice}")
+            raise UserError(f"{self._line(number)}: there is no {missing[0]}\ncomplete or delete the line{advice}")
+        broken = [role for role, at in self.at.items() if "\n" in cells[at]]
+        if broken:
+            remedy = "look whether a quotation mark is not closed"
+            raise UserError(f"{self._line(number)}: the {broken[0]} goes on in the next line\n{remedy}")
         label = cells[self.at["label"]]
         part = UNDIVIDED
         if "split" in self.at:
             word = cells[self.at["split"]]
             part = part_of(word) or _refuse_part(self.path, number, word)
-        return _Row(number, self._inside(number, cells[self.at["path"]], root), label, part)
+        return _Row(number, self._inside(number, cells[self.at["path"]], roots), label, part)
 
-    def _inside(self, number: int, given: str, root: Path) -> str:
-        """A path relative to the root, if it leads to something below it."""
+    def _line(self, number: int) -> str:
+        return f"{shown(self.path)}, line {number}"
+
+    def _inside(self, number: int, given: str, roots: Sequence[str]) -> str:
+        """A path relative to the root, whose names are given, if it leads to something below it."""
         if "\0" in given:
-            raise UserError(f"{shown(self.path)}, line {number}: the path {shown(given)!r} is not a file's name\ncorrect it")
+            raise UserError(f"{self._line(number)}: the path {shown(given)!r} is not a file's name\ncorrect it")
+        if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", given):
+            raise UserError(
+                f"{self._line(number)}: {shown(given)} is an address\ndownload the images, and write the paths of the files"
+            )
         path = posixpath.normpath(given)
-        for folder in (str(root), os.path.realpath(root)):
-            if posixpath.isabs(path) and path.startswith(f"{folder}/"):
-                path = path[len(folder) + 1 :]
+        for folder in roots:
+            path = path.removeprefix(f"{folder}/")
         if posixpath.isabs(path) or path.split("/", 1)[0] == ".." or re.match(r"[A-Za-z]:[\\/]", path):
             remedy = "move or link the images there, or move the table to a folder above them and write the paths from there"
-            raise UserError(
-                f"{shown(self.path)}, line {number}: {shown(given)} is not below the table's folder {shown(root)}\n{remedy}"
-            )
+            raise UserError(f"{self._line(number)}: {shown(given)} is not below the table's folder {shown(roots[0])}\n{remedy}")
         return path
 
 
@@ -154,21 +168,42 @@ def _text(path: Path) -> str:
     elif b"\0" in content[:4096] or content[:4] in (b"PK\x03\x04", b"%PDF") or content[:2] == b"\x1f\x8b":
         known = path.suffix.lower() in EXTENSIONS | OTHER_PICTURES
         what = "a picture; give its folder" if known else "not a text; unpack an archive, save a spreadsheet as CSV"
-        raise UserError(f"{shown(path)} is {what}\nexpected is a folder of class folders, or a table with columns path,label")
+        raise UserError(f"{shown(path)} is {what}\n{_EXPECTED}")
     else:
         text = content.decode("utf-8-sig", "surrogateescape")
+    if path.suffix.lower() in (".json", ".jsonl") or text.lstrip()[:1] in ("{", "<"):
+        raise UserError(
+            f"{shown(path)} is no table, but JSON or a web page; write its images and labels into a table\n{_EXPECTED}"
+        )
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
+def _records(text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """Number of the first line and values of each record that is not blank; a quoted value may have several lines.
+
+    Raises:
+        ValueError: quotation marks do not match, with the number of the line.
+    """
+    reader = csv.reader(io.StringIO(text), delimiter=delimiter, strict=True)
+    number = 1
+    try:
+        for cells in reader:
+            cells = [cell.strip() for cell in cells]
+            if any(cells):
+                yield number, cells
+            number = reader.line_num + 1
+    except csv.Error as error:
+        raise ValueError(f"line {number}: a quotation mark is not closed, or stands inside of a quoted value") from error
+
+
 def _delimiter(text: str) -> str:
-    """The one that divides the first lines into the same number of columns, and into more than the others do."""
-    lines = [line for line in text.split("\n") if line.strip()][:_LOOKED_AT]
+    """The one that divides the first records into the same number of values, and into more than the others do."""
 
     def fit(delimiter: str) -> tuple[bool, int]:
         try:
-            widths = {len(cells) for _, _, cells in columns("\n".join(lines), delimiter)}
+            widths = {len(cells) for _, cells in islice(_records(text, delimiter), _LOOKED_AT)}
         except ValueError:
-            widths = {1 + line.count(delimiter) for line in lines}
+            widths = {1 + line.count(delimiter) for line in text.split("\n")[:_LOOKED_AT] if line.strip()}
         least = min(widths, default=1)
         return len(widths) == 1 and least > 1, least
 
@@ -191,10 +226,12 @@ def _columns_without_header(path: Path, rows: Sequence[tuple[int, list[str]]]) -
     if any(map(_is_picture, first)):
         raise UserError(f"{shown(path)} has no header, and its columns cannot be told apart\n{_ADVICE}")
     told = ", ".join(repr(shown(cell)) for cell in first)
-    missing = [role for role in ("path", "label") if role not in _headings(first)]
+    known = _headings(first)
+    missing = [role for role in ("path", "label") if role not in known]
+    separate = "separate the columns by commas, semicolons or tabs, and " if len(first) == 1 and not known else ""
     raise UserError(
         f"{shown(path)}: none of the columns {told} is known to be the {' or the '.join(missing)}\n"
-        "call them path, label and, if there is one, split (train, val or test)"
+        f"{separate}call them path, label and, if there is one, split (train, val or test)"
     )
 
 
@@ -225,24 +262,31 @@ def _demand_images(path: Path, rows: Sequence[_Row], root: Path) -> None:
     missing = missing_files(root, [row.path for row in rows])
     if not missing:
         return
-    first = next(row for row in rows if row.path in missing)
+    absent = [row for row in rows if row.path in missing]
     what = f"{len(missing):,} of the {len({row.path for row in rows}):,} images are missing"
     raise UserError(
-        f"{shown(path)}, line {first.number}: there is no {shown(root / first.path)}; {what}\n"
-        f"{_where_it_might_be(root, first.path)}"
+        f"{shown(path)}, line {absent[0].number}: there is no {shown(root / absent[0].path)}; {what}\n"
+        f"{_where_they_might_be(path, root, [row.path for row in absent[:_LOOKED_AT]])}"
     )
 
 
-def _where_it_might_be(root: Path, path: str) -> str:
-    """What to do about a missing image; looks into the folders straight below the table's."""
-    name = posixpath.basename(path)
-    for extension in sorted(EXTENSIONS):
-        if (root / (path + extension)).is_file():
-            return f"there is {shown(path + extension)}: write the paths with what the names end in"
-    for folder in sorted(each for each in root.iterdir() if each.is_dir()):
-        for ending in ("", *sorted(EXTENSIONS)):
-            if (folder / (name + ending)).is_file():
-                return f"there is {shown(folder.name)}/{shown(name + ending)}: write the paths from the table's folder"
+def _where_they_might_be(table: Path, root: Path, paths: Sequence[str]) -> str:
+    """What to do about missing images: most of them may lack their ending, or lie in a folder straight below the table's."""
+
+    def most(candidates: Sequence[str]) -> bool:
+        return 2 * sum((root / candidate).is_file() for candidate in candidates) > len(paths)
+
+    for ending in sorted(EXTENSIONS):
+        if most([path + ending for path in paths]):
+            return f"there is {shown(paths[0] + ending)}: write the paths with what the names end in"
+    names = [posixpath.basename(path) for path in paths]
+    folders = sorted((each.name for each in root.iterdir() if each.is_dir()), key=lambda name: (name != table.stem, name))
+    for folder in folders:
+        for inside in (paths, names):
+            for ending in ("", *sorted(EXTENSIONS)):
+                if most([f"{folder}/{name}{ending}" for name in inside]):
+                    first = f"{folder}/{inside[0]}{ending}"
+                    return f"there is {shown(first)}: write the paths from the table's folder"
     return f"paths begin at the table's folder, {shown(root)}; correct them, or delete the lines"
 
 
