@@ -19,10 +19,12 @@ if TYPE_CHECKING:
 
     from longtail.datasets.base import LongTailData
     from longtail.loading.base import RandomAccessLoader
+    from longtail.loading.paired import Paired
     from longtail.training.method import Setting
     from longtail.training.reports import Listener
     from longtail.training.run_folder import Run
     from longtail.training.stage import Stage
+    from longtail_dpa_ei.features import FeatureCache
 
 
 def console() -> None:
@@ -119,9 +121,6 @@ def create_stage(
     experiment: Experiment, args: argparse.Namespace, data: LongTailData, start: Path | None, setting: Setting
 ) -> Stage:
     """The one stage: implicit from its first epoch, diagonal covariances, no margins, a constant rate."""
-    from longtail.loading.orders import FreshBatches, Shuffled
-    from longtail.loading.paired import Paired
-    from longtail.loading.presets import imagenet_standard
     from longtail.training.devices import place
     from longtail.training.stage import Stage, create_sgd
     from longtail_dpa_ei.features import FeatureCache
@@ -130,13 +129,40 @@ def create_stage(
     from longtail_dpa_ei.schedules import Timing
     from longtail_dpa_ei.stage1 import create_network
 
-    assert data.meta is not None
     # both changes of the rate come after the last epoch
     timing = Timing(0, args.epochs + 1)
     settings = Augmentation(args.lam, args.meta_lr, args.lr, timing, margins=False, diagonal=True)
     recipe = FrozenDPAEI(freeze(create_network(start, data.num_classes, args.seed)), data.class_counts, settings)
     place(recipe, setting.device, setting.runtime)
     cache = FeatureCache(recipe.backbone, data, setting, args.test_batch_size)
+    optimiser = create_sgd(
+        recipe,
+        lr=args.lr,
+        momentum=args.momentum,
+        weight_decay=args.weight_decay,
+        nesterov=args.nesterov,
+    )
+    return Stage(
+        "dpa_ei",
+        recipe,
+        training_batches(experiment, args, data, setting, cache),
+        optimiser,
+        lambda _epoch: 1.0,
+        args.epochs,
+        # what does not change need not be computed in every epoch
+        shown=lambda part: cache.loader(part, batch_size=args.test_batch_size),
+    )
+
+
+def training_batches(
+    experiment: Experiment, args: argparse.Namespace, data: LongTailData, setting: Setting, cache: FeatureCache
+) -> Paired:
+    """Training images with a batch of meta images beside each, or with `--cache-features` the features of both."""
+    from longtail.loading.orders import FreshBatches, Shuffled
+    from longtail.loading.paired import Paired
+    from longtail.loading.presets import imagenet_standard
+
+    assert data.meta is not None
     order = Shuffled(len(data.train), setting.randomness)
     size = min(args.batch_size, len(data.meta))
     augmentation = imagenet_standard(data.image_size, experiment.jitter)
@@ -151,23 +177,7 @@ def create_stage(
         meta = cache.loader(data.meta, meta_order, batch_size=size)
     else:
         meta = setting.loader(data, data.meta, meta_order, batch_size=size, augmentation=augmentation, stream="meta augment")
-    optimiser = create_sgd(
-        recipe,
-        lr=args.lr,
-        momentum=args.momentum,
-        weight_decay=args.weight_decay,
-        nesterov=args.nesterov,
-    )
-    return Stage(
-        "dpa_ei",
-        recipe,
-        Paired(train, meta, lambda _epoch, _step: True, whole=True),
-        optimiser,
-        lambda _epoch: 1.0,
-        args.epochs,
-        # what does not change need not be computed in every epoch
-        shown=lambda part: cache.loader(part, batch_size=args.test_batch_size),
-    )
+    return Paired(train, meta, lambda _epoch, _step: True, whole=True)
 
 
 # flags that say where or how, and may change between an interrupted run and its continuation
