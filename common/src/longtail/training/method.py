@@ -96,7 +96,7 @@ class Method(Protocol):
     options: type[Any]
 
     def build(self, data: LongTailData, backbone: MakeBackbone, options: Any, setting: Setting) -> Stage:
-        """What trains a fresh network on `data`."""
+        """What trains a fresh network on `data`; reads no image, since a trained run is made again without any."""
         ...
 
 

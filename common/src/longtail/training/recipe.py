@@ -102,11 +102,14 @@ class Recipe(nn.Module, ABC):
 
     def final_predictors(self) -> Mapping[str, Predict]:
         """Other ways than `predict` to predict with the network that training has chosen; at the end each is judged on the test
-        set, with the best epoch's weights in `backbone`."""
+        set, with the best epoch's weights in `backbone`. None is chosen: where one should be, that is what `readings` are for."""
         return {}
 
     def readings(self) -> Mapping[str, Reading]:
-        """Ways to predict among which the validation set decides when training is over, with the best epoch's weights."""
+        """Ways to predict among which the validation set decides when training is over, with the best epoch's weights.
+
+        Only the chosen one meets the test set, if there is a validation set. All read the same `outputs`, computed once.
+        """
         return {}
 
     def outputs(self, images: Tensor) -> Tensor:
