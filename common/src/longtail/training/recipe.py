@@ -102,7 +102,7 @@ class Recipe(nn.Module, ABC):
 
     def final_predictors(self) -> Mapping[str, Predict]:
         """Other ways than `predict` to predict with the network that training has chosen; at the end each is judged on the test
-        set, with the best epoch's weights in `backbone`. None is chosen: where one should be, that is what `readings` are for."""
+        set, with the best epoch's weights in `backbone`. Where one of several is to be chosen, they are `readings`."""
         return {}
 
     def readings(self) -> Mapping[str, Reading]:
