@@ -1,6 +1,8 @@
 """What is made of a folder or a table of somebody's own: parts, classes, and what is said of them."""
 
+import errno
 import logging
+import os
 from pathlib import Path
 
 import numpy as np
@@ -125,8 +127,68 @@ def test_mixed_nesting_is_told(tmp_path):
 
 def test_a_folder_around_the_classes_is_told(tmp_path):
     root = fill(tmp_path, *images("archive/cat", 2), *images("archive/dog", 2))
-    assert [each.kind for each in find_own(root).errors] == ["one-class"]
-    assert f"give {root / 'archive'} instead" in told(root, kind="nested-folders").remedy
+    assert [each.kind for each in find_own(root).errors] == ["folder-around-classes"]
+    assert f"give {root / 'archive'} instead" in told(root, kind="folder-around-classes").remedy
+    assert not find_own(root / "archive").errors
+
+
+def test_a_folder_around_the_parts_is_told(tmp_path):
+    root = fill(tmp_path, *images("archive/train/cat", 2), *images("archive/train/dog", 2), *images("archive/test/cat", 1))
+    (error,) = find_own(root).errors
+    assert "which has folders itself: test, train" in error.text
+    assert f"give {root / 'archive'} instead" in error.remedy
+
+
+@pytest.mark.parametrize("folders", [("test", "val"), ("test",), ("Testing", "dev")])
+def test_parts_without_training_images_are_no_classes(folders, tmp_path):
+    root = fill(tmp_path, *(path for folder in folders for name in "ab" for path in images(f"{folder}/{name}", 3)))
+    (error,) = find_own(root).errors
+    assert error.text == f"{root} has class folders in {' and '.join(folders)}, but no folder train"
+
+
+def test_classes_may_be_called_like_parts(tmp_path):
+    root = fill(tmp_path, *images("valid", 3), *images("test", 3))
+    assert not find_own(root).errors
+
+
+def test_pictures_that_are_not_read_are_told_where_there_are_no_others(tmp_path):
+    root = fill(tmp_path, "a/1.HEIC", "a/2.HEIC", "b/1.avif")
+    (error,) = find_own(root).findings
+    assert error.text == f"there are only pictures of kinds that are not read in {root}: a/1.HEIC, a/2.HEIC, b/1.avif"
+    assert error.remedy.startswith("convert them to JPEG or PNG")
+
+
+def test_images_that_lie_in_no_folder_are_told_once(tmp_path):
+    assert [each.kind for each in find_own(fill(tmp_path, "1.jpg", "2.jpg")).findings] == ["no-images"]
+
+
+def test_what_systems_leave_beside_pictures_is_not_seen(tmp_path):
+    left = (
+        "__MACOSX/a/1.jpg",
+        "a/@eaDir/1.jpg/SYNOPHOTO_THUMB_M.jpg",
+        "$RECYCLE.BIN/1.jpg",
+        "a/.ipynb_checkpoints/1-checkpoint.jpg",
+    )
+    root = fill(tmp_path, *images("a", 3), *images("b", 3), *left, "a/._1.jpg", "a/Thumbs.db", "b/desktop.ini", ".DS_Store")
+    found = find_own(root)
+    assert found.parts["train"].class_names == ("a", "b")
+    assert sum(len(part) for part in found.parts.values()) == 6
+    assert [each.kind for each in found.findings] == ["test-drawn"]
+
+
+def test_a_folder_that_may_not_be_listed_is_told(tmp_path, monkeypatch):
+    root = fill(tmp_path, *images("a", 2), *images("b", 2))
+    list_folder = os.scandir
+
+    def listed(folder):
+        if Path(folder).name == locked:  # the tests may run as root, whom chmod does not stop
+            raise PermissionError(errno.EACCES, "Permission denied", str(folder))
+        return list_folder(folder)
+
+    monkeypatch.setattr(os, "scandir", listed)
+    for locked in (root.name, "b"):
+        with pytest.raises(UserError, match=rf"cannot list .*{locked}: Permission denied\nallow reading it, or move it out"):
+            load_own(root)
 
 
 def test_links_in_a_circle_end_and_are_told(tmp_path):
@@ -140,7 +202,7 @@ def test_links_in_a_circle_end_and_are_told(tmp_path):
     assert sum(len(part) for part in found.parts.values()) == 4
     finding = told(root, kind="link-in-a-circle")
     assert sorted(finding.items) == ["a/up", "b/above", "b/me.jpg", "c", "itself"]
-    assert "delete it" in finding.remedy
+    assert "delete them" in finding.remedy
 
 
 def test_odd_names_of_files_are_kept(tmp_path):
@@ -170,7 +232,7 @@ def test_a_class_name_that_is_not_utf_8_is_refused(tmp_path):
         (("train/1.jpg", "test/a/1.jpg"), r"the images lie straight in .*train.*\nsort them into folders"),
         (("a/1.jpg", "a/2.jpg"), r"there is one class only, a\ntraining needs images of two classes"),
         (("a/1.jpg", "b/1.jpg"), r"no class has two images, so that none can be tested on\nadd images"),
-        (("test/a/1.jpg", "test/b/1.jpg"), r"has a folder test with class folders in it, but no folder train\nput the images"),
+        (("test/a/1.jpg", "test/b/1.jpg"), r"has class folders in test, but no folder train\nput the images"),
         (("a/train/1.jpg", "b/train/1.jpg", "b/test/2.jpg"), r"are inside of the class folders of .*\nturn them round"),
         (("train/a/1.jpg", "training/a/1.jpg", "test/a/2.jpg"), r"has 2 folders for one part: train, training\nmerge them"),
         (

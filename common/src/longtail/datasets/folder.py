@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from longtail.datasets.base import FileImages, ImageData, LongTailData
+from longtail.datasets.findings import shown
 from longtail.datasets.made import warn_of_fake
 from longtail.datasets.mini_imagenet import FEW_SHOT
 from longtail.datasets.published import IMAGENET_MEAN, IMAGENET_STD
@@ -100,7 +101,7 @@ class ClassFolders:
                 else:
                     (found.loops if inside is None else found.others).append(str(path))
         except OSError as error:
-            raise UserError(f"cannot list {error.filename}: {error.strerror}") from error
+            raise not_listed(error) from error
         return found
 
     @property
@@ -153,7 +154,22 @@ def _images(part: ClassFolders, root: Path, classes: tuple[str, ...]) -> ImageDa
     return ImageData(FileImages(root, paths, upright=True), np.repeat(np.arange(len(classes)), counts), classes)
 
 
+_OF_SYSTEMS = frozenset(
+    (
+        *("__macosx", "lost+found", "system volume information", "$recycle.bin", "#recycle", "@eadir"),
+        *("thumbs.db", "ehthumbs.db", "desktop.ini"),
+    )
+)
+"""What file managers, archivers and network drives leave beside pictures, in lower case; some hold small copies of these."""
+
+
 def visible(folder: Path) -> list[os.DirEntry[str]]:
-    """What is in a folder, by name, without what is hidden."""
+    """What is in a folder, by name, without what is hidden or a system has left there."""
     with os.scandir(folder) as entries:
-        return sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
+        kept = (each for each in entries if not each.name.startswith(".") and each.name.lower() not in _OF_SYSTEMS)
+        return sorted(kept, key=lambda each: each.name)
+
+
+def not_listed(error: OSError) -> UserError:
+    """What a person is told of a folder that cannot be listed."""
+    return UserError(f"cannot list {shown(error.filename)}: {error.strerror}\nallow reading it, or move it out of the data")

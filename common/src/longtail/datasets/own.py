@@ -15,7 +15,7 @@ from longtail.datasets.defaults import TEST_FRACTION
 from longtail.datasets.findings import ERROR, NOTE, WARNING, Finding, counted, examples, shown
 from longtail.datasets.gathered import UNDIVIDED, Gathered
 from longtail.datasets.made import warn_of_fake
-from longtail.datasets.own_folders import gather_folder
+from longtail.datasets.own_folders import MISPLACED, gather_folder
 from longtail.datasets.own_table import gather_table
 from longtail.datasets.published import IMAGENET_MEAN, IMAGENET_STD
 from longtail.datasets.splits import stratified_holdout
@@ -83,9 +83,8 @@ def find_own(
     classes = gathered.class_names
     parts = {part: _images(gathered, part, classes) for part in gathered.parts}
     parts, drawn, told = _divided(parts, test_fraction, split_seed)
-    findings = sorted(
-        [*gathered.findings, *_judged(parts, classes), *told], key=lambda finding: (ERROR, WARNING, NOTE).index(finding.level)
-    )
+    judged = () if any(each.kind in MISPLACED for each in gathered.findings) else _judged(parts, classes)
+    findings = sorted([*gathered.findings, *judged, *told], key=lambda finding: (ERROR, WARNING, NOTE).index(finding.level))
     return OwnData(path, gathered.form, parts, drawn, tuple(findings))
 
 
