@@ -35,8 +35,6 @@ def _commands(parser, words=()):
 
 COMMANDS = {" ".join(words): parser for words, parser in _commands(create_parser())}
 HELP = [words.split() for words in COMMANDS]
-GROUPS = ([], ["data"])
-"""The commands that are only there for the commands below them."""
 
 
 @pytest.mark.parametrize("words", HELP, ids=" ".join)
@@ -66,7 +64,7 @@ def test_every_command_says_what_it_does():
     assert told == ["demo", "methods", "train", "compare", "predict", "eval", "report", "export", "data", "completion"]
 
 
-@pytest.mark.parametrize("words", [each for each in HELP if each not in GROUPS], ids=" ".join)
+@pytest.mark.parametrize("words", HELP, ids=" ".join)
 def test_help_ends_with_examples_of_the_command(words, longtail):
     _, examples = longtail(*words, "--help").out.split("\nexamples:\n")
     lines = [line for line in examples.splitlines() if line.startswith("  ")]

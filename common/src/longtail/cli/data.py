@@ -13,6 +13,11 @@ from longtail.datasets.fake import LAYOUTS
 from longtail.datasets.making import KINDS, WITHOUT_IMAGES
 from longtail.training.options import at_least
 
+_EXAMPLES = """\
+examples:
+  longtail data inspect photos
+  longtail data make cifar100-lt --source data --out data/CIFAR100
+  longtail data fake --layout cifar100 --out data"""
 _FAKE_EXAMPLES = """\
 examples:
   longtail data fake --layout cifar100 --out data
@@ -31,7 +36,8 @@ def add_parser(commands: argparse._SubParsersAction[Parser]) -> None:
     parser = commands.add_parser(
         "data",
         help="look at images of your own, make long-tailed data sets, or fake ones to rehearse on",
-        description="Work with data sets.",
+        description="Look at data sets, make long-tailed ones of others, or write small ones to rehearse on.",
+        epilog=_EXAMPLES,
     )
     actions = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     add_inspect(actions)

@@ -10,10 +10,24 @@ from longtail.cli import compare, completion, data, demo, evaluate, export, meth
 from longtail.cli.parsing import Parser
 from longtail.training.commands import run_command
 
+_EXAMPLES = """\
+examples:
+  longtail demo
+  longtail data inspect photos
+  longtail compare --methods erm,bs,cmo --data photos --seeds 3
+  longtail train erm --data photos --out runs/mine
+  longtail report runs/mine
+
+longtail COMMAND --help shows the options and examples of a command."""
+
 
 def create_parser() -> Parser:
     """The parser of `longtail` and its subcommands."""
-    parser = Parser(prog="longtail", description="Long-tailed image classification: published methods on one core.")
+    parser = Parser(
+        prog="longtail",
+        description="Long-tailed image classification: published methods on one core.",
+        epilog=_EXAMPLES,
+    )
     parser.add_argument("--version", action="version", version=f"longtail {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for each in (demo, methods, train, compare, predict, evaluate, report, export, data, completion):
