@@ -1,6 +1,7 @@
 """`longtail eval` with runs on the digits and on class folders."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -59,6 +60,13 @@ def test_adjusted_logits_are_judged_beside_the_others(longtail, run):
     assert same["adjusted"] == same["plain"]
 
 
+def test_a_class_that_is_not_expected_is_not_predicted_and_nothing_else_changes(longtail, run):
+    Path("shares.json").write_text(json.dumps([0, *9 * [1]]))
+    told = as_json(longtail, run, "--target-prior", "shares.json")["results"]
+    assert told["plain"] == as_json(longtail, run)["results"]["plain"]
+    assert (told["adjusted"]["per_class_accuracy"][0], told["adjusted"]["nll"]) == (0, None)
+
+
 def test_the_prior_of_a_loss_that_takes_it_out_is_uniform(longtail, tmp_path):
     balanced = train(tmp_path / "balanced", "erm --max-steps 2 --loss balanced_softmax")
     assert as_json(longtail, balanced, "--target-prior", "train")["source_prior"] == "uniform"
@@ -90,7 +98,7 @@ def test_tables_for_a_person(longtail, run):
     for words in (["as", "trained", "adjusted"], ["macro-F1"], ["forward", "50"], ["uniform"], ["backward", "50"]):
         assert any(row[: len(words)] == words for row in rows)
     assert "erm, best checkpoint (epoch 1), 500 images of digits, in %" in ended.out
-    assert "adjusted: logits + log prior of uniform - log prior of train" in ended.out
+    assert "adjusted: logits + log prior of uniform - log prior of train, which they are taken to have learnt" in ended.out
 
 
 def test_an_unreadable_image_stops_or_is_left_out(longtail, run, tmp_path):
@@ -118,6 +126,7 @@ def test_data_that_have_changed_since_are_noticed(longtail, tmp_path):
         ("--data nowhere", "argument --data: unknown data set 'nowhere'"),
         ("--data {other}", "classes that the run does not know: x"),
         ("--target-prior even", "there is no file even"),
+        ("--source-prior train", "name a target too"),
         ("--which first", "invalid choice: 'first'"),
     ],
 )

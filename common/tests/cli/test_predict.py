@@ -4,6 +4,7 @@ import csv
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tiny_runs import train, write_digits
 
@@ -49,6 +50,42 @@ def test_json_to_a_file_and_to_standard_output_is_the_same(longtail, run, photos
     assert json.loads(ended.out) == record
     assert (record["format"], record["checkpoint"], record["epoch"], len(record["images"])) == (1, "best", 1, 20)
     assert all(len(each["top"]) == 5 and set(each["top"][0]) == {"class", "probability"} for each in record["images"])
+
+
+def test_a_file_that_is_there_is_replaced_only_by_force(longtail, run, photos):
+    Path("here.csv").write_text("mine")
+    refused = predict(longtail, run, photos, "--out", "here.csv")
+    assert (refused.code, refused.out) == (2, "")
+    assert "here.csv is there already; --force replaces it" in refused.err
+    assert Path("here.csv").read_text() == "mine"
+    assert predict(longtail, run, photos, "--out", "here.csv", "--force").code == 0
+    assert Path("here.csv").read_text().startswith("path,class_1")
+
+
+def test_where_nothing_can_be_written_nothing_is_classified(longtail, run, photos, monkeypatch):
+    monkeypatch.setattr("longtail.training.trained.TrainedRun.predict_files", None)
+    Path("file").write_text("mine")
+    for out, message in (("file/here.csv", "cannot make the folder file"), (photos, "must end in .csv or .json")):
+        ended = predict(longtail, run, photos, "--out", out)
+        assert (ended.code, message in ended.err) == (2, True)
+    Path("folder.csv").mkdir()
+    assert "folder.csv is a folder" in predict(longtail, run, photos, "--out", "folder.csv", "--force").err
+
+
+def test_probabilities_for_another_class_prior(longtail, run, photos):
+    counts = {str(digit): digit for digit in range(10)}
+    Path("shares.json").write_text(json.dumps(counts))
+    ended = predict(longtail, run, photos, "--target-prior", "shares.json", "--json", "--top-k", 10)
+    assert (ended.code, "prior of shares.json - log prior of train, which they are taken" in ended.err) == (0, True)
+    record = json.loads(ended.out)
+    assert (record["target_prior"], record["source_prior"]) == ("shares.json", "train")
+    trained = package.load_run(run, device="cpu")
+    weights = np.arange(10) / trained.class_counts
+    weighted = trained.predict(sorted(photos.glob("*/*.png"))).probabilities * weights
+    for image, row in zip(record["images"], weighted / weighted.sum(axis=1, keepdims=True), strict=True):
+        told = {each["class"]: each["probability"] for each in image["top"]}
+        assert [told[str(digit)] for digit in range(10)] == pytest.approx(list(row), abs=2e-6)
+    assert json.loads(predict(longtail, run, photos, "--json").out)["target_prior"] is None
 
 
 def test_lines_for_a_person(longtail, run, photos):
@@ -112,6 +149,8 @@ def test_a_run_that_has_not_finished_is_noticed(longtail, run, photos, tmp_path)
         ("{run} {run} --out table.txt", "must end in .csv or .json"),
         ("{photos} {photos}", "is not the folder of a run"),
         ("{run} {photos} --top-k 0", "--top-k: must be at least 1"),
+        ("{run} {photos} --source-prior train", "name a target too"),
+        ("{run} {photos} --target-prior nowhere.csv", "there is no file nowhere.csv"),
         ("{run} {photos} --device tpu", "--device tpu: no such device"),
     ],
 )

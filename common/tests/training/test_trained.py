@@ -16,7 +16,7 @@ from longtail.datasets.digits import load_digits
 from longtail.datasets.labelled import load_labelled
 from longtail.errors import UserError
 from longtail.losses import LDAM
-from longtail.training.priors import adjustment, learnt_prior, prior_named
+from longtail.training.priors import Adjustment, adjustment, learnt_prior, prior_shares
 from longtail.training.trained import Predictions
 
 BATCH, STEPS = 16, 2
@@ -256,36 +256,46 @@ def test_runs_that_cannot_be_made_again_are_told(copy):
 
 
 def test_priors_by_name_and_from_files(run, tmp_path):
-    np.testing.assert_allclose(prior_named("uniform", run), 0.1)
-    np.testing.assert_allclose(prior_named("train", run), run.class_counts / run.class_counts.sum())
+    np.testing.assert_allclose(prior_shares("uniform", run), 0.1)
+    np.testing.assert_allclose(prior_shares("train", run), run.class_counts / run.class_counts.sum())
     (tmp_path / "p.json").write_text(json.dumps({str(digit): digit for digit in range(10)}))
     (tmp_path / "p.csv").write_text("class,share\n" + "".join(f"{digit},{digit}\n" for digit in range(10)))
     (tmp_path / "list.json").write_text(json.dumps(list(range(10))))
     for name in ("p.json", "p.csv", "list.json"):
-        np.testing.assert_allclose(prior_named(str(tmp_path / name), run), np.arange(10) / 45)
+        np.testing.assert_allclose(prior_shares(str(tmp_path / name), run), np.arange(10) / 45)
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("[1, 2]", "has 2 shares, the run has 10 classes"),
-        ('{"0": 1}', "has no share of class '1'"),
-        (json.dumps({str(c): 1 for c in range(11)}), "names a class '10'"),
+        ("[1, 2]", "2 shares, the run has 10 classes"),
+        ('{"0": 1}', "no share of class '1'"),
+        (json.dumps({str(c): 1 for c in range(11)}), "a class '10' that the run does not know"),
         (json.dumps([-1] + 9 * [1]), "number of at least 0, got -1"),
         (json.dumps(10 * [0]), "all shares are 0"),
         ("{", "neither JSON nor a CSV"),
-        ("3", "neither an object"),
+        ("3", "maps each class to its share, or lists the shares"),
     ],
 )
 def test_priors_that_say_nothing_are_refused(run, tmp_path, content, message):
     (tmp_path / "p.json").write_text(content)
     with pytest.raises(UserError, match=message):
-        prior_named(str(tmp_path / "p.json"), run)
+        prior_shares(str(tmp_path / "p.json"), run)
 
 
 def test_a_prior_without_a_file(run):
     with pytest.raises(UserError, match="there is no file even"):
-        prior_named("even", run)
+        prior_shares("even", run)
+
+
+def test_a_table_of_shares_may_lack_a_header_and_names_no_class_twice(run, tmp_path):
+    table = tmp_path / "p.csv"
+    table.write_text("".join(f'"{digit}", {digit}\n' for digit in range(10)))
+    np.testing.assert_allclose(prior_shares(table, run), np.arange(10) / 45)
+    for added, message in (("3,1\n", "line 11 names class '3' again"), ("3\n", "line 11 has one column")):
+        table.write_text("".join(f"{digit},{digit}\n" for digit in range(10)) + added)
+        with pytest.raises(UserError, match=message):
+            prior_shares(table, run)
 
 
 def test_the_adjustment_is_bayes_rule():
@@ -293,9 +303,33 @@ def test_the_adjustment_is_bayes_rule():
     likelihood = np.array([0.3, 0.5, 0.2])
     logits = torch.from_numpy(np.log(likelihood * source)).float()
     expected = likelihood * target / (likelihood * target).sum()
-    np.testing.assert_allclose(torch.softmax(logits + adjustment(source, target), dim=0).numpy(), expected, atol=1e-6)
-    with pytest.raises(UserError, match="no share"):
-        adjustment(target, source)
+    shift = Adjustment("train", "mine", source, target).shift
+    np.testing.assert_allclose(torch.softmax(logits + shift, dim=0).numpy(), expected, atol=1e-6)
+
+
+def test_a_source_without_one_of_the_classes_is_refused(run):
+    with pytest.raises(UserError, match="the shares given, gives class '0' no share"):
+        adjustment(run, "uniform", list(range(10)))
+
+
+def test_an_adjusted_run_predicts_and_is_judged_for_the_prior(run, digits):
+    some = digits.subset(range(BATCH * STEPS))
+    counts = {name: 1 + int(name) for name in run.class_names}
+    adjusted = run.adjusted(counts, "uniform")
+    weighted = run.predict(some.images.array).probabilities * np.arange(1, 11)
+    expected = weighted / weighted.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(adjusted.predict(some.images.array).probabilities, expected, atol=1e-6)
+    judged = adjusted.evaluate(some)["plain"]
+    assert (judged.accuracy, judged.loss) == (pytest.approx((expected.argmax(axis=1) == some.labels).mean()), None)
+    assert run.adjustment is None
+    assert adjusted.adjusted("train").adjustment.to_dict()["source_prior"] == "uniform"
+
+
+def test_an_adjustment_says_what_was_assumed(run):
+    assert str(run.adjusted("train").adjustment) == (
+        "logits + log prior of train - log prior of uniform, which they are taken to have learnt, see --source-prior"
+    )
+    assert str(run.adjusted("train", "train").adjustment).endswith("- log prior of train; this changes nothing")
 
 
 def test_balanced_softmax_has_taken_the_prior_out_itself(run, photo_run):

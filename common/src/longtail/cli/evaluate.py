@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 from longtail.cli.data_options import add_data
 from longtail.cli.output import console, percent, table, told_of_groups
 from longtail.cli.parsing import Parser
-from longtail.cli.trained import add_run, add_showing, load, progress_bar
+from longtail.cli.trained import about, add_priors, add_run, add_showing, load_adjusted, progress_bar
 from longtail.report.scores import SCORES
 from longtail.training.options import at_least
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from longtail.datasets.base import ImageData
     from longtail.metrics import Summary
     from longtail.training.trained import TrainedRun
@@ -40,18 +42,7 @@ def add_parser(commands: argparse._SubParsersAction[Parser]) -> None:
     )
     add_run(parser)
     add_data(parser, "its test images (default: those of the run itself)")
-    parser.add_argument(
-        "--target-prior",
-        metavar="PRIOR",
-        help="also judge with logits adjusted to these shares of the classes: uniform, train, or a JSON or CSV file of class "
-        "and share (Menon et al., ICLR 2021)",
-    )
-    parser.add_argument(
-        "--source-prior",
-        metavar="PRIOR",
-        help="shares that the logits have learnt, which the adjustment takes out (default: train; uniform after balanced "
-        "softmax and logit adjustment, whose losses take it out themselves)",
-    )
+    add_priors(parser, "also judge with logits")
     parser.add_argument(
         "--workers", type=at_least(0), default=4, metavar="N", help="processes that read files (default: %(default)s)"
     )
@@ -68,26 +59,25 @@ def add_parser(commands: argparse._SubParsersAction[Parser]) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Judge the run and print what came out."""
-    from longtail.training.priors import adjustment, learnt_prior, prior_named
-
-    trained = load(arguments, arguments.device)
-    target = source = None
-    shifts = None
-    if arguments.target_prior is not None:
-        source = arguments.source_prior or learnt_prior(trained)
-        target = arguments.target_prior
-        shift = adjustment(prior_named(source, trained), prior_named(target, trained))
-        shifts = {_PLAIN: shift * 0, _ADJUSTED: shift}
-    elif arguments.source_prior is not None:
-        print("notice: --source-prior says nothing without --target-prior", file=sys.stderr)
+    trained = load_adjusted(arguments, arguments.device)
     data = labelled_images(arguments, trained)
     with progress_bar(len(data)) as advance:
-        summaries = trained.evaluate(data, shifts, batch_size=arguments.batch_size, workers=arguments.workers, on_batch=advance)
-    record = _record(arguments, trained, data, summaries, source, target)
+        summaries = trained.evaluate(
+            data, _shifts(trained), batch_size=arguments.batch_size, workers=arguments.workers, on_batch=advance
+        )
+    record = _record(arguments, trained, data, summaries)
     if arguments.json:
         print(json.dumps(record, indent=2))
     else:
         _report(trained, data, summaries, record)
+
+
+def _shifts(trained: TrainedRun) -> dict[str, Tensor]:
+    """What is added to the logits, by the name of the column."""
+    import torch
+
+    plain = {_PLAIN: torch.zeros(len(trained.class_names))}
+    return plain if trained.adjustment is None else {**plain, _ADJUSTED: trained.adjustment.shift}
 
 
 def labelled_images(arguments: argparse.Namespace, trained: TrainedRun) -> ImageData:
@@ -145,21 +135,15 @@ def _record(
     trained: TrainedRun,
     data: ImageData,
     summaries: dict[str, Summary],
-    source: str | None,
-    target: str | None,
 ) -> dict[str, Any]:
     absent = [name for name, count in zip(trained.class_names, data.class_counts, strict=True) if not count]
     return {
         "format": 1,
-        "run": str(trained.folder),
-        "checkpoint": trained.which,
-        "epoch": trained.epoch,
+        **about(trained),
         "data": arguments.data,
         "images": len(data),
         "class_names": list(trained.class_names),
         "classes_without_images": absent,
-        "source_prior": source,
-        "target_prior": target,
         "logit_scale": trained.logit_scale,
         "results": {name: summary.to_dict() for name, summary in summaries.items()},
         "test_distributions": _distributions(trained, summaries),
@@ -203,10 +187,8 @@ def _explain(trained: TrainedRun, plain: Summary, record: dict[str, Any]) -> Non
     print(f"{told_of_groups(trained.thresholds)}; balanced: mean over classes")
     if trained.logit_scale != 1:
         print(f"the network gives cosines; probabilities are those of {trained.logit_scale:g} times as much, as in its loss")
-    if record["target_prior"] is not None:
-        print(f"adjusted: logits + log prior of {record['target_prior']} - log prior of {record['source_prior']}")
-        if record["target_prior"] == record["source_prior"]:
-            print("which changes nothing: the logits answer for this prior as they are, see --source-prior")
+    if trained.adjustment is not None:
+        print(f"adjusted: {trained.adjustment}")
     absent = record["classes_without_images"]
     if absent:
         named = ", ".join(absent[:5]) + (", ..." if len(absent) > 5 else "")

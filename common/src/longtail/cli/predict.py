@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from longtail.cli.output import console
 from longtail.cli.parsing import Parser
-from longtail.cli.trained import add_run, add_showing, load, progress_bar
+from longtail.cli.trained import about, add_priors, add_run, add_showing, load_adjusted, notice_adjustment, progress_bar
 from longtail.errors import UserError
 from longtail.training.options import at_least
 
@@ -25,7 +25,8 @@ _EXAMPLES = """\
 examples:
   longtail predict runs/mine photo.jpg
   longtail predict runs/mine photos/ --top-k 3 --out predictions.csv
-  longtail predict runs/mine 'photos/**/*.png' --json"""
+  longtail predict runs/mine 'photos/**/*.png' --json
+  longtail predict runs/mine photos/ --target-prior uniform"""
 _NAMED = 5
 """Unreadable files that are told by name."""
 _WIDEST = 60
@@ -50,7 +51,9 @@ def add_parser(commands: argparse._SubParsersAction[Parser]) -> None:
     parser.add_argument(
         "--out", type=_table, metavar="FILE", help="write the predictions to this file, which ends in .csv or .json"
     )
+    parser.add_argument("--force", action="store_true", help="replace that file if it is there")
     parser.add_argument("--json", action="store_true", help="print the predictions as JSON")
+    add_priors(parser, "probabilities of logits")
     parser.add_argument(
         "--on-bad-image",
         choices=("fail", "skip"),
@@ -65,7 +68,7 @@ def add_parser(commands: argparse._SubParsersAction[Parser]) -> None:
 def _table(text: str) -> Path:
     if Path(text).suffix.lower() not in FORMATS:
         raise argparse.ArgumentTypeError(f"must end in {' or '.join(FORMATS)}, got {text!r}")
-    return Path(text)
+    return Path(text).expanduser()
 
 
 @dataclass
@@ -80,9 +83,13 @@ def run(arguments: argparse.Namespace) -> None:
     """Classify the images, and write or print what came out."""
     from longtail.datasets.findings import counted, shown
     from longtail.datasets.found import find_images
+    from longtail.training.files import demand_writable
 
     paths = find_images(arguments.images)
-    trained = load(arguments, arguments.device)
+    trained = load_adjusted(arguments, arguments.device)
+    if arguments.out is not None:
+        demand_writable(arguments.out, force=arguments.force)
+    notice_adjustment(trained)
     found = _Found()
     width = min(_WIDEST, max(len(shown(path)) for path in paths))
     to_terminal = arguments.out is None and not arguments.json
@@ -121,9 +128,7 @@ def _print(rows: list[tuple[str, list[tuple[str, float]]]], width: int) -> None:
 def _record(trained: TrainedRun, found: _Found) -> dict[str, Any]:
     return {
         "format": 1,
-        "run": str(trained.folder),
-        "checkpoint": trained.which,
-        "epoch": trained.epoch,
+        **about(trained),
         "images": [
             {"path": path, "top": [{"class": name, "probability": round(each, 6)} for name, each in top]}
             for path, top in found.top
@@ -133,9 +138,8 @@ def _record(trained: TrainedRun, found: _Found) -> dict[str, Any]:
 
 
 def _write(file: Path, found: _Found, record: dict[str, Any]) -> None:
-    from longtail.training.files import make_folder, write_atomically, write_json
+    from longtail.training.files import write_atomically, write_json
 
-    make_folder(file.parent)
     if file.suffix.lower() == ".json":
         write_json(file, record)
         return

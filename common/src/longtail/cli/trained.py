@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from longtail.cli.parsing import Parser
+from longtail.errors import UserError
 from longtail.training.options import at_least
 
 if TYPE_CHECKING:
@@ -37,6 +38,55 @@ def add_showing(parser: Parser) -> None:
         metavar="DEVICE",
         help="auto (CUDA where there is one), cpu, cuda or cuda:N (default: %(default)s)",
     )
+
+
+def add_priors(parser: Parser, what: str) -> None:
+    """Add the adjustment of logits to another class prior.
+
+    Args:
+        parser: of a command.
+        what: what is adjusted, as the help text begins.
+    """
+    parser.add_argument(
+        "--target-prior",
+        metavar="PRIOR",
+        help=f"{what} adjusted to these shares of the classes: uniform, train, or a JSON or CSV file of class and share "
+        "(Menon et al., ICLR 2021)",
+    )
+    parser.add_argument(
+        "--source-prior",
+        metavar="PRIOR",
+        help="shares that the logits have learnt, which the adjustment takes out (default: train; uniform after balanced "
+        "softmax and logit adjustment, whose losses take it out themselves)",
+    )
+
+
+def load_adjusted(arguments: argparse.Namespace, device: str) -> TrainedRun:
+    """The run that a command names, for the class prior that it names."""
+    loaded = load(arguments, device)
+    if arguments.target_prior is None:
+        if arguments.source_prior is not None:
+            raise UserError("--source-prior is what --target-prior takes out of the logits; name a target too")
+        return loaded
+    return loaded.adjusted(arguments.target_prior, arguments.source_prior)
+
+
+def notice_adjustment(run: TrainedRun) -> None:
+    """Say on standard error for which prior the logits are, where that is not the learnt one."""
+    if run.adjustment is not None:
+        print(f"notice: adjusted: {run.adjustment}", file=sys.stderr)
+
+
+def about(run: TrainedRun) -> dict[str, object]:
+    """What the JSON of every such command tells of the run."""
+    adjustment = run.adjustment
+    return {
+        "run": str(run.folder),
+        "checkpoint": run.which,
+        "epoch": run.epoch,
+        "source_prior": None if adjustment is None else adjustment.source,
+        "target_prior": None if adjustment is None else adjustment.target,
+    }
 
 
 def load(arguments: argparse.Namespace, device: str) -> TrainedRun:

@@ -21,7 +21,7 @@ from torch.export import Dim, ExportedProgram
 from longtail.errors import UserError
 from longtail.loading.framing import CentreCrop
 from longtail.randomness import Randomness
-from longtail.training.files import make_folder, write_atomically, write_json
+from longtail.training.files import demand_writable, write_atomically, write_json
 from longtail.training.trained import TrainedRun
 
 INPUT, OUTPUT = "images", "logits"
@@ -59,18 +59,15 @@ def export_run(run: TrainedRun, form: str, file: Path, *, force: bool = False) -
         force: overwrite files that are there.
 
     Raises:
-        UserError: a file is there, a package is missing, or the exported network computes something else.
+        UserError: a file is there or cannot be written, a package is missing, or the exported network computes something else.
         ValueError: there is no such form.
     """
     if form not in FORMS:
         raise ValueError(f"exports have the forms {', '.join(FORMS)}, got {form!r}")
     sidecar = file.with_name(f"{file.name}.json")
-    there = next((each for each in (file, sidecar) if each.exists()), None)
-    if there is not None and (not force or there.is_dir()):
-        raise UserError(f"{there} is there already; " + ("it is a folder" if there.is_dir() else "--force overwrites it"))
+    demand_writable(file, sidecar, force=force)
     description = describe(run, form)
     content, difference = FORMS[form](run, json.dumps(description))
-    make_folder(file.parent)
     write_atomically(file, content)
     write_json(sidecar, description)
     return Exported(file, sidecar, difference)
@@ -78,7 +75,7 @@ def export_run(run: TrainedRun, form: str, file: Path, *, force: bool = False) -
 
 def describe(run: TrainedRun, form: str) -> dict[str, Any]:
     """What a program must know that uses the network: what to show it, and what its answers mean."""
-    framing, size = run.shower.framing, run.image_size
+    framing, size, upright = run.shower.framing, run.image_size, run.record["input"]["upright"]
     return {
         "format": 1,
         "form": form,
@@ -92,17 +89,23 @@ def describe(run: TrainedRun, form: str) -> dict[str, Any]:
         "input": {"name": INPUT, "dtype": "float32", "shape": ["batch", 3, size, size]},
         "output": {"name": OUTPUT, "dtype": "float32", "shape": ["batch", len(run.class_names)]},
         "preprocessing": [
-            f"RGB, {'turned as the EXIF orientation says' if run.record['input']['upright'] else 'pixels as they are stored'}",
+            f"RGB, {'turned as the EXIF orientation says' if upright else 'pixels as they are stored'}",
             *_framed(framing),
             "divide by 255",
             "subtract mean and divide by std, channel by channel",
         ],
+        "upright": upright,
         "image_size": size,
         "resize": framing.resize,
         "mean": list(run.mean),
         "std": list(run.std),
-        "postprocessing": "softmax over the classes gives probabilities",
+        "in_the_network": [] if form == "safetensors" else _after(run),
+        "postprocessing": [
+            *(_after(run) if form == "safetensors" else []),
+            "softmax over the classes gives probabilities",
+        ],
         "logit_scale": run.logit_scale,
+        "adjustment": None if run.adjustment is None else run.adjustment.to_dict(),
     }
 
 
@@ -114,6 +117,12 @@ def _framed(framing: CentreCrop) -> list[str]:
     return [resized, f"cut out the central {size} x {size}"]
 
 
+def _after(run: TrainedRun) -> list[str]:
+    """What makes logits of the answers of the method's network, step by step."""
+    scaled = ["multiply by logit_scale"] if run.logit_scale != 1 else []
+    return scaled + (["add log target_shares - log source_shares of adjustment"] if run.adjustment is not None else [])
+
+
 class _Network(nn.Module):
     """Images to logits, with no parameters but those that predictions need: a teacher, for instance, stays behind."""
 
@@ -123,10 +132,13 @@ class _Network(nn.Module):
         # in a tuple, so that it is no submodule
         self._recipe = (run.recipe,)
         self._scale = run.logit_scale
+        self.shift: Tensor | None
+        self.register_buffer("shift", None if run.adjustment is None else run.adjustment.shift.to(run.device))
 
     def forward(self, images: Tensor) -> Tensor:
         logits = self._recipe[0].predict(images).float()
-        return logits if self._scale == 1 else logits * self._scale
+        logits = logits if self._scale == 1 else logits * self._scale
+        return logits if self.shift is None else logits + self.shift
 
 
 def _program(run: TrainedRun) -> tuple[ExportedProgram, nn.Module]:
@@ -208,11 +220,18 @@ def _compared(run: TrainedRun, network: nn.Module, other: Callable[[Tensor], Ten
         images = _some_images(run, count)
         with torch.no_grad():
             expected, got = network(images), other(images)
-        difference = float((expected - got).abs().max()) if expected.shape == got.shape else float("inf")
-        if not difference <= TOLERANCE * max(1.0, float(expected.abs().max())):
+        difference = _difference(expected, got)
+        if not difference <= TOLERANCE * max(1.0, float(expected[expected.isfinite()].abs().max())):
             raise UserError(f"the exported network's logits differ from PyTorch's by up to {difference:g}; nothing was written")
         largest = max(largest, difference)
     return largest
+
+
+def _difference(expected: Tensor, got: Tensor) -> float:
+    """The largest; both are -inf for a class that the adjustment rules out."""
+    if expected.shape != got.shape:
+        return float("inf")
+    return float((expected - got).where(expected != got, 0.0).abs().max())
 
 
 @contextmanager

@@ -24,6 +24,28 @@ def make_folder(folder: Path) -> None:
         raise UserError(f"cannot make the folder {folder}: {error.strerror or error}") from error
 
 
+def demand_writable(*paths: Path, force: bool) -> None:
+    """Find out before long work whether its results will have a place; makes their folders.
+
+    Args:
+        paths: of the files.
+        force: files that are there will be replaced.
+
+    Raises:
+        UserError: a file is there, a folder is in its place, or nothing can be written there.
+    """
+    for path in paths:
+        if path.is_dir():
+            raise UserError(f"{path} is a folder; give the name of a file")
+        if path.exists() and not force:
+            raise UserError(f"{path} is there already; --force replaces it")
+        make_folder(path.parent)
+        try:
+            tempfile.TemporaryFile(dir=path.parent).close()
+        except OSError as error:
+            raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file whole or not at all: a temporary file beside it, fsync, then rename.
 

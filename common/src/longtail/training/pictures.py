@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -64,8 +64,16 @@ class Shower:
         """The squares of several pictures, in place of those that cannot be read the reason."""
         if not any(isinstance(each, str | Path) for each in pictures):
             return [self._attempt(each) for each in pictures]
-        with ThreadPoolExecutor(min(len(pictures), os.cpu_count() or 1)) as pool:
-            return list(pool.map(self._attempt, pictures))
+        return next(self.show_batches([pictures]))
+
+    def show_batches(self, batches: Sequence[Sequence[Picture]]) -> Iterator[list[Tensor | UnreadableImage]]:
+        """`show_all` of batch after batch of files; while one is in use, the next is read."""
+        with ThreadPoolExecutor(_cores()) as pool:
+            ahead: Iterator[Tensor | UnreadableImage] | None = None
+            for batch in (*batches, ()):
+                ready, ahead = ahead, pool.map(self._attempt, batch)
+                if ready is not None:
+                    yield list(ready)
 
     def _attempt(self, picture: Picture) -> Tensor | UnreadableImage:
         try:
@@ -82,6 +90,11 @@ class Shower:
                 f"this run's images are {size} x {size} pixels, got an array of {array.shape[0]} x {array.shape[1]}"
             )
         return np.require(array, requirements=("C_CONTIGUOUS", "WRITEABLE"))
+
+
+def _cores() -> int:
+    """Processor cores that this process may use, which in a container are often not all that there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def as_sequence(pictures: Pictures) -> list[Picture]:

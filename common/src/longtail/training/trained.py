@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,6 +30,7 @@ from longtail.training.devices import autocast, choose_device, place
 from longtail.training.files import read_json
 from longtail.training.method import Setting, load_method
 from longtail.training.pictures import Pictures, Shower, as_sequence
+from longtail.training.priors import Adjustment, Prior, adjustment
 from longtail.training.recipe import Recipe
 from longtail.training.run_folder import RUN_JSON, CheckpointNames
 from longtail.training.runtime import RuntimeOptions
@@ -111,6 +112,7 @@ class TrainedRun:
         thresholds: bounds of the shot groups.
         options: precision and memory format.
         device: where the network is.
+        adjustment: to another class prior than the learnt one, see `adjusted`.
     """
 
     folder: Path
@@ -127,6 +129,7 @@ class TrainedRun:
     thresholds: ShotThresholds
     options: RuntimeOptions
     device: torch.device
+    adjustment: Adjustment | None = None
 
     @property
     def method(self) -> str:
@@ -145,8 +148,25 @@ class TrainedRun:
             return 1.0
         return next((float(each.scale) for each in self.recipe.modules() if isinstance(each, LDAM)), 1.0)
 
+    def adjusted(self, target: Prior, source: Prior | None = None) -> TrainedRun:
+        """The same network, whose predictions answer for other shares of the classes than the learnt ones.
+
+        Args:
+            target: shares of the images to come: `uniform`, `train`, a file, or shares or counts by class or in their order.
+            source: shares that the logits have learnt; None: those of the training images, and uniform after balanced softmax
+                and logit adjustment, whose losses take them out themselves.
+
+        Raises:
+            UserError: these are not shares of the run's classes.
+        """
+        return replace(self, adjustment=adjustment(self, target, source))
+
     def logits(self, images: Tensor) -> Tensor:
         """Logits, float32, shape (B, C), of normalised images (B, 3, H, W) on the device; probabilities are their softmax."""
+        logits = self._learnt_logits(images)
+        return logits if self.adjustment is None else logits + self.adjustment.shift.to(self.device)
+
+    def _learnt_logits(self, images: Tensor) -> Tensor:
         with torch.no_grad(), autocast(self.device, self.options.precision):
             shown = images if self.options.channels_last else images.contiguous()
             return self.recipe.predict(shown).float() * self.logit_scale
@@ -173,13 +193,17 @@ class TrainedRun:
         return Predictions(np.concatenate(blocks), self.class_names)
 
     def predict_files(self, paths: Sequence[Path], *, batch_size: int = 64) -> Iterator[FilesDone]:
-        """Probabilities of the classes, batch by batch, with whatever cannot be read told and left out."""
-        for start in range(0, len(paths), _checked_batch(batch_size)):
-            some: list[Path] = list(paths[start : start + batch_size])
-            squares = dict(zip(some, self.shower.show_all(some), strict=True))
-            read = {path: square for path, square in squares.items() if isinstance(square, Tensor)}
-            unreadable = [(path, str(square)) for path, square in squares.items() if not isinstance(square, Tensor)]
-            yield FilesDone(list(read), Predictions(self._probabilities(list(read.values())), self.class_names), unreadable)
+        """Probabilities of the classes, batch by batch, with whatever cannot be read told and left out.
+
+        While the network sees a batch, the files of the next are read.
+        """
+        batches = [paths[start : start + batch_size] for start in range(0, len(paths), _checked_batch(batch_size))]
+        for some, squares in zip(batches, self.shower.show_batches(batches), strict=True):
+            seen = list(zip(some, squares, strict=True))
+            unreadable = [(path, str(square)) for path, square in seen if not isinstance(square, Tensor)]
+            read = [path for path, square in seen if isinstance(square, Tensor)]
+            probabilities = self._probabilities([square for square in squares if isinstance(square, Tensor)])
+            yield FilesDone(read, Predictions(probabilities, self.class_names), unreadable)
 
     def _probabilities(self, squares: Sequence[Tensor]) -> npt.NDArray[np.float32]:
         if not squares:
@@ -202,8 +226,8 @@ class TrainedRun:
 
         Args:
             data: with the run's classes.
-            shifts: by name, what is added to the logits, float (C,); without any the logits are evaluated as they are, under
-                the name `plain`.
+            shifts: by name, what is added to the logits that the network has learnt, float (C,); without any it is the
+                adjustment of the run, if it has one, under the name `plain`.
             batch_size: images at a time.
             workers: processes that read files.
             on_batch: is told how many images a batch had.
@@ -214,12 +238,13 @@ class TrainedRun:
         Raises:
             UserError: an image cannot be read, or those in memory have another size.
         """
-        moved = {"plain": torch.zeros(len(self.class_names))} if shifts is None else dict(shifts)
+        own = torch.zeros(len(self.class_names)) if self.adjustment is None else self.adjustment.shift
+        moved = {"plain": own} if shifts is None else dict(shifts)
         counts = {name: ClassificationCounts(len(self.class_names), self.device) for name in moved}
         added = {name: shift.to(self.device) if shift.any() else None for name, shift in moved.items()}
         self.recipe.eval()
         for batch in self._loader(data, batch_size, workers).epoch(0):
-            logits = self.logits(batch.images)
+            logits = self._learnt_logits(batch.images)
             with torch.no_grad():
                 loss = self.recipe.evaluation_loss(logits / self.logit_scale, batch.labels) * len(batch.labels)
             for name, shift in added.items():
