@@ -55,7 +55,8 @@ def read_contenders(texts: Sequence[str], shared: Mapping[str, Any]) -> list[Con
         shared: options for every contender that does not set them itself, by field; None leaves a method's default.
 
     Raises:
-        UserError: there is no such method or option, an option cannot have the value, or a contender comes twice.
+        UserError: there is no such method or option, an option cannot have the value, or a contender comes twice,
+            be it under two names.
     """
     contenders = [_contender(text, shared) for text in split(texts)]
     if not contenders:
@@ -64,7 +65,20 @@ def read_contenders(texts: Sequence[str], shared: Mapping[str, Any]) -> list[Con
     for label in labels:
         if labels.count(label) > 1:
             raise UserError(f"{label!r} is named twice")
+    _refuse_twins(contenders)
     return contenders
+
+
+def _refuse_twins(contenders: Sequence[Contender]) -> None:
+    """Two names of one thing would be trained twice to the same bits, and look like a finding."""
+    from longtail.training.method import load_method
+
+    seen: dict[tuple[str, str], str] = {}
+    for each in contenders:
+        what = (each.method, repr(load_method(each.method).options(**each.options)))
+        if what in seen:
+            raise UserError(f"{seen[what]!r} and {each.label!r} are the same: {each.method} with the same options")
+        seen[what] = each.label
 
 
 def split(texts: Sequence[str]) -> list[str]:
