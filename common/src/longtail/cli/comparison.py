@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -9,8 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from longtail.cli.output import percent, table
+from longtail.errors import UserError
 from longtail.metrics.paired import PairedDifference, paired_difference
+from longtail.metrics.sampling import balanced_standard_error
 from longtail.report.scores import scores
+from longtail.training.files import read_json, write_atomically, write_json
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -25,6 +30,8 @@ VERDICT_SCORE = "balanced_accuracy"
 
 ENOUGH = 3
 """Seeds that a verdict takes: the spread of two differences is known so badly that they can agree by chance."""
+
+NORMAL_95 = statistics.NormalDist().inv_cdf(0.975)
 
 Statistic = tuple[float | None, float | None]
 """Mean and sample standard deviation."""
@@ -125,7 +132,8 @@ class Comparison:
     Args:
         outcomes: what each contender reached.
         baseline: the label of the one that the others are compared with.
-        facts: of data and training, what a reader must know to make sense of the numbers, as plain data.
+        facts: of data and training, what a reader must know to make sense of the numbers, as plain data. `test_class_counts`
+            among them are what `test_half_width` goes by.
         notes: the same in sentences.
         folder: where all of it lies.
     """
@@ -173,7 +181,26 @@ class Comparison:
         if not found.is_beyond_noise:
             return f"no difference beyond seed noise ({with_half_width(found)} points)"
         size = f"{100 * abs(found.mean):.1f} ± {100 * found.half_width:.1f} points"
-        return f"{'better' if found.mean > 0 else 'worse'} by {size}"
+        told = f"{'better' if found.mean > 0 else 'worse'} by {size}"
+        of_images = self.test_half_width(label)
+        if of_images is None or abs(found.mean) > of_images:
+            return told
+        images = sum(self.facts["test_class_counts"])
+        return f"{told} on these {images} test images, too few to tell for others (± {100 * of_images:.1f})"
+
+    def test_half_width(self, label: str) -> float | None:
+        """What another draw of the test images might do at most to the difference in balanced accuracy, at 95 %.
+
+        The two methods are taken to err independently. They are tested on the same images, so that it is less in truth.
+        None where it is not known: the images of each class were not counted, or not all were evaluated.
+        """
+        counts = self.facts.get("test_class_counts")
+        pair = [self.outcome(label), self.outcome(self.baseline)]
+        results = [result for outcome in pair for result in outcome.results]
+        if counts is None or not all(each.results for each in pair) or any(each["samples"] != sum(counts) for each in results):
+            return None
+        errors = [balanced_standard_error([mean for mean, _ in outcome.per_class()], counts) for outcome in pair]
+        return NORMAL_95 * math.hypot(*errors)
 
     def tables(self) -> list[Table]:
         """What a terminal shows: the scores in two tables, and the verdicts."""
@@ -184,10 +211,42 @@ class Comparison:
         for outcome in self.outcomes:
             cells = [with_spread(outcome.over_seeds(score)) for score in MORE_SCORES.values()]
             second.add_row(outcome.label, *cells, train_time(outcome))
-        third = table("", "verdict", title=f"Balanced accuracy against {self.baseline}")
+        return [first, second, *self._against_baseline()]
+
+    def _against_baseline(self) -> list[Table]:
+        made = []
+        differences = table("", *SCORES, title=f"Minus {self.baseline}, in points, ± half of the 95 % interval", numbers=True)
+        for outcome in self._others:
+            found = [self.difference(outcome.label, score) for score in SCORES.values()]
+            differences.add_row(outcome.label, *("absent" if each is None else with_half_width(each) for each in found))
+        verdicts = table("", "verdict", title=f"Balanced accuracy against {self.baseline}")
         for outcome in self.outcomes:
-            third.add_row(outcome.label, self.verdict(outcome.label) + _failures(outcome))
-        return [first, second, third]
+            verdicts.add_row(outcome.label, self.verdict(outcome.label) + _failures(outcome))
+        if self._others:
+            made.append(differences)
+        if self._others or self.failed:
+            made.append(verdicts)
+        return made
+
+    @property
+    def _others(self) -> list[Outcome]:
+        return [outcome for outcome in self.outcomes if outcome.label != self.baseline]
+
+    def write(self) -> list[Path]:
+        """Write tables and numbers into the folder; an earlier comparison there that has other runs is kept beside them.
+
+        Returns:
+            The files that the earlier one was moved to.
+
+        Raises:
+            UserError: something cannot be written.
+        """
+        numbers, document = (self.folder / f"comparison{ending}" for ending in (".json", ".md"))
+        content = self.to_dict()
+        moved = [] if _holds(content, numbers) else _keep_beside(numbers, document)
+        write_json(numbers, content)
+        write_atomically(document, self.markdown().encode())
+        return moved
 
     def to_dict(self) -> dict[str, Any]:
         """All numbers as plain data."""
@@ -208,6 +267,7 @@ class Comparison:
                     **outcome.to_dict(),
                     "failures": {str(seed): text for seed, text in outcome.failures.items()},
                     "verdict": self.verdict(outcome.label),
+                    "test_half_width": None if outcome.label == self.baseline else self.test_half_width(outcome.label),
                     "difference": None
                     if outcome.label == self.baseline
                     else {score: told(outcome.label, score) for score in scores},
@@ -228,15 +288,14 @@ class Comparison:
             cells = ["absent" if each is None else with_half_width(each) for each in found]
             return [*cells, self.verdict(outcome.label)]
 
-        others = [outcome for outcome in self.outcomes if outcome.label != self.baseline]
         parts = [f"# {self.facts['data']}: methods compared", "In %: mean ± sample standard deviation over seeds."]
         parts.append(_rows(("", *columns, "train time"), self.outcomes, shown))
-        if others:
+        if self._others:
             parts.append(
                 f"Minus {self.baseline}, in points, seed by seed: mean ± half of the 95 % t interval. Verdicts go by balanced "
                 "accuracy; of the calibration error less is better."
             )
-            parts.append(_rows(("", *columns, "verdict"), others, against))
+            parts.append(_rows(("", *columns, "verdict"), self._others, against))
         parts += ["\n".join(f"- {note}" for note in self.notes)]
         failures = [
             f"- {outcome.label}, seed {seed}: {' '.join(text.split())}"
@@ -247,10 +306,44 @@ class Comparison:
         return "\n\n".join(parts) + "\n"
 
 
+def _holds(content: Mapping[str, Any], earlier: Path) -> bool:
+    """Whether all runs of an earlier comparison are among these, with what they had come to."""
+    if not earlier.exists():
+        return True
+    try:
+        return _runs(read_json(earlier)) <= _runs(content)
+    except (UserError, KeyError, TypeError):
+        return False
+
+
+def _runs(content: Mapping[str, Any]) -> set[tuple[str, int, str]]:
+    return {
+        (method["label"], run["seed"], json.dumps(run["test"], sort_keys=True))
+        for method in content["methods"]
+        for run in method["runs"]
+    }
+
+
+def _keep_beside(*files: Path) -> list[Path]:
+    number = 1
+    while any(_numbered(file, number).exists() for file in files):
+        number += 1
+    try:
+        return [file.rename(_numbered(file, number)) for file in files if file.exists()]
+    except OSError as error:
+        raise UserError(f"cannot move the earlier comparison out of {files[0]}: {error.strerror or error}") from error
+
+
+def _numbered(file: Path, number: int) -> Path:
+    return file.with_name(f"{file.stem}~{number}{file.suffix}")
+
+
 def with_half_width(difference: PairedDifference) -> str:
-    """Points, as in `+2.1 ± 0.8`."""
+    """Points, as in `+2.1 ± 0.8`; of too few seeds the mean alone, since their interval is as wide as it is worthless."""
     mean = f"{100 * difference.mean:+.1f}"
-    return mean if difference.half_width is None else f"{mean} ± {100 * difference.half_width:.1f}"
+    if difference.half_width is None or difference.pairs < ENOUGH:
+        return mean
+    return f"{mean} ± {100 * difference.half_width:.1f}"
 
 
 def train_time(outcome: Outcome) -> str:
