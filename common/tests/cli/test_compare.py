@@ -1,16 +1,17 @@
 """`longtail compare`, two batches at a time."""
 
 import json
-import pickle
 from pathlib import Path
 
 import pytest
+import torch
 
 import longtail as package
-from longtail.cli import one_run, series
+from longtail.backbones import create_backbone
+from longtail.cli import tasks
 from longtail.cli.comparison import Comparison, Outcome, train_time
 from longtail.cli.contenders import SHORT_NAMES, Contender, read_contenders, split
-from longtail.cli.series import Ended, Reached, Task, in_words, run_folder
+from longtail.cli.series import run_folder
 from longtail.errors import UserError
 
 SMALL = ("--backbone", "resnet20", "--epochs", 1, "--max-steps", 2, "--batch-size", 16)
@@ -54,6 +55,7 @@ def test_short_names_are_known_options(name):
         ("erm:lr=0", "argument --lr: must be greater than 0"),
         ("bs:loss=hinge", "argument --loss: invalid choice: 'hinge'"),
         ("erm,bs,erm", "'erm' is named twice"),
+        ("bs,erm,erm:loss=balanced_softmax", "'bs' and 'erm:loss=balanced_softmax' are the same: erm with the same options"),
         ("lr=1", "'lr=1' does not say whose option it is"),
         (",", "no method to compare"),
     ],
@@ -67,7 +69,7 @@ def outcome(label, accuracies, **failures):
     made = Outcome(label, failures={int(seed[4:]): text for seed, text in failures.items()})
     for seed, accuracy in accuracies.items():
         shares = dict.fromkeys(("accuracy", "many", "medium", "macro_f1", "worst_accuracy", "balanced_accuracy"), accuracy)
-        result = {**shares, "few": None, "ece": 0.1, "per_class_accuracy": [accuracy, None]}
+        result = {**shares, "few": None, "ece": 0.1, "per_class_accuracy": [accuracy, None], "samples": 60}
         made.add(seed, result, Path(f"runs/{seed}"), 100.0 + seed)
     return made
 
@@ -93,6 +95,40 @@ def test_verdicts(other, verdict):
     assert comparison.verdict("base") == "baseline"
 
 
+@pytest.mark.parametrize(
+    ("counts", "verdict"),
+    [
+        ([60, 0], "better by 10.0 ± 2.5 points on these 60 test images, too few to tell for others (± 17.5)"),
+        ([6000, 0], "better by 10.0 ± 2.5 points"),
+        ([61, 0], "better by 10.0 ± 2.5 points"),
+    ],
+    ids=["few images", "many images", "not all evaluated"],
+)
+def test_a_verdict_on_few_test_images_says_so(counts, verdict):
+    other = outcome("other", {0: 0.60, 1: 0.71, 2: 0.64})
+    pair = [BASE, other]
+    if sum(counts) == 6000:
+        pair = [
+            Outcome(e.label, e.seeds, [{**r, "samples": 6000} for r in e.results], e.folders, e.train_seconds) for e in pair
+        ]
+    comparison = Comparison(pair, "base", {"data": "x", "test_class_counts": counts}, (), Path("c"))
+    assert comparison.verdict("other") == verdict
+
+
+def test_a_table_that_has_all_earlier_runs_takes_their_place_and_others_keep_them(tmp_path):
+    def write(*outcomes):
+        return Comparison(outcomes, outcomes[0].label, {"data": "x"}, (), tmp_path).write()
+
+    bs = outcome("bs", {0: 0.5})
+    assert write(BASE) == []
+    assert write(BASE, bs) == []
+    assert write(outcome("base", {0: 0.9}), bs) == [tmp_path / "comparison~1.json", tmp_path / "comparison~1.md"]
+    kept = json.loads((tmp_path / "comparison~1.json").read_text())
+    assert [method["label"] for method in kept["methods"]] == ["base", "bs"]
+    (tmp_path / "comparison.json").write_text("{")
+    assert write(BASE) == [tmp_path / "comparison~2.json", tmp_path / "comparison~2.md"]
+
+
 def test_failures_are_told_in_every_form():
     failing = outcome("frail", {1: 0.6}, seed0="out of\nmemory | disk")
     comparison = Comparison([BASE, failing], "base", {"data": "x"}, ("a note",), Path("c"))
@@ -106,19 +142,9 @@ def test_failures_are_told_in_every_form():
     assert "- a note" in text
 
 
-def test_durations():
+def test_train_times():
     assert train_time(BASE) == "101.0 ± 1.0 s"
     assert train_time(Outcome("none")) == "absent"
-    assert [in_words(seconds) for seconds in (5, 600, 7260)] == ["5 s", "10 min", "2 h 1 min"]
-
-
-def test_the_time_left_goes_by_the_runs_so_far():
-    tasks = [Task(label, None, Path()) for label in ("slow", "quick", "slow", "quick", "new")]
-    estimate = series._Estimate(tasks, jobs=1)
-    assert estimate.left() == ""
-    for task, seconds in zip(tasks, (40.0, 20.0), strict=False):
-        estimate.note(Ended(task, Reached({}, seconds, seconds)))
-    assert estimate.left() == ", about 2 min left"
 
 
 def test_folders_tell_contenders_apart():
@@ -145,7 +171,7 @@ def test_tables_numbers_and_runs_which_are_not_run_again(longtail, tmp_path, mon
     assert "| bs | " in (tmp_path / "c/comparison.md").read_text()
     assert "nothing was chosen" in first.out
 
-    monkeypatch.setattr(series, "run_job", None)
+    monkeypatch.setattr(tasks, "run_job", None)
     again = longtail(*words, "--json")
     assert again.code == 0
     assert json.loads(again.out) == content
@@ -158,7 +184,7 @@ def test_tables_numbers_and_runs_which_are_not_run_again(longtail, tmp_path, mon
 
 
 def test_a_failing_method_does_not_lose_the_others(longtail, monkeypatch):
-    run_job = series.run_job
+    run_job = tasks.run_job
 
     def frail(job, *rest, **named):
         if job.options.loss == "focal":
@@ -167,7 +193,7 @@ def test_a_failing_method_does_not_lose_the_others(longtail, monkeypatch):
             raise ArithmeticError("a bug")
         return run_job(job, *rest, **named)
 
-    monkeypatch.setattr(series, "run_job", frail)
+    monkeypatch.setattr(tasks, "run_job", frail)
     ended = longtail("compare", "--methods", "focal,ldam,erm", "--seeds", 1, *TINY)
     assert ended.code == 1
     assert "[1/3] focal, seed 0: failed: no focus" in ended.out
@@ -179,7 +205,7 @@ def test_a_failing_method_does_not_lose_the_others(longtail, monkeypatch):
 
 def test_ctrl_c_tells_how_to_go_on_and_the_same_command_does(longtail, monkeypatch):
     words = ("compare", "--methods", "erm", "bs", "--seeds", 1, *TINY)
-    run_job = series.run_job
+    run_job = tasks.run_job
 
     def interrupted(job, *rest, **named):
         if job.options.loss == "balanced_softmax":
@@ -187,7 +213,7 @@ def test_ctrl_c_tells_how_to_go_on_and_the_same_command_does(longtail, monkeypat
         return run_job(job, *rest, **named)
 
     with monkeypatch.context() as patch:
-        patch.setattr(series, "run_job", interrupted)
+        patch.setattr(tasks, "run_job", interrupted)
         ended = longtail(*words)
     assert ended.code == 130
     assert ended.err.endswith(f"to go on from here:\nlongtail {' '.join(map(str, words))}\n")
@@ -198,27 +224,79 @@ def test_ctrl_c_tells_how_to_go_on_and_the_same_command_does(longtail, monkeypat
     assert "[2/2] bs, seed 0: " in again.out
 
 
-def test_a_process_of_its_own_answers_for_mistakes_and_bugs(monkeypatch, tmp_path):
-    class Source:
-        def load(self, root, runtime):
-            return None
+def test_a_changed_setting_loses_nothing_and_is_told(longtail, tmp_path):
+    words = ("compare", "--methods", "erm", "--seeds", 1, *TINY)
+    assert longtail(*words).code == 0
+    first = json.loads((tmp_path / "c/comparison.json").read_text())
+    again = longtail(*words, "--lr", 0.5, "--json")
+    assert again.code == 0
+    assert "notice: 1 run in c/runs will be moved to NAME~1 or so, and trained anew: lr was 0.1 and is 0.5" in again.err
+    assert "notice: an earlier comparison was moved to c/comparison~1.json" in again.err
+    assert json.loads(again.out)["methods"][0]["runs"][0]["test"] != first["methods"][0]["runs"][0]["test"]
+    assert json.loads((tmp_path / "c/comparison~1.json").read_text()) == first
+    assert json.loads((tmp_path / "c/runs/erm-seed0~1/run.json").read_text())["identity"]["lr"] == 0.1
 
-    for error, is_mistake, text in ((UserError("mend it"), True, "mend it"), (KeyError("x"), False, "KeyError: 'x'")):
 
-        def fail(*_, error=error):
-            raise error
+def test_fewer_epochs_than_a_run_has_had_are_trained_anew(longtail):
+    def results(*more):
+        ended = longtail("compare", "--methods", "erm", "--seeds", 1, *TINY, "--epochs", 3, "--json", *more)
+        return json.loads(ended.out)["methods"][0]["runs"][0]["test"], ended.err
 
-        monkeypatch.setattr(series, "carry_out", fail)
-        monkeypatch.setattr(
-            pickle, "loads", lambda _: Task("x", type("J", (), {"source": Source(), "runtime": None}), tmp_path)
-        )
-        assert one_run.answer(b"") == {"error": text, "is_mistake": is_mistake}
-        said = json.dumps({"error": text, "is_mistake": is_mistake}).encode()
-        ended = series._ended(None, said, 0, Path("a.log"))
-        assert isinstance(ended.error, UserError if is_mistake else series.RunFailed)
-        assert text in str(ended.error)
-    killed = series._ended(None, b"", -9, Path("a.log"))
-    assert "ended with code -9 and no word; see a.log" in str(killed.error)
+    first, _ = results("--max-epochs", 1)
+    longer, told = results("--max-epochs", 2)
+    assert (first["epoch"], longer["epoch"]) == (0, 1)
+    assert "anew" not in told
+    again, told = results("--max-epochs", 1)
+    assert again == first
+    assert "trained anew: it went on for more than 1 epochs" in told
+
+
+def test_other_data_in_the_same_folder_are_refused(longtail, tmp_path):
+    record = tmp_path / "c/runs/erm-seed0/run.json"
+    record.parent.mkdir(parents=True)
+    record.write_text(json.dumps({"identity": {"data": "/elsewhere/digits"}}))
+    ended = longtail("compare", "--methods", "bs", *TINY)
+    assert ended.code == 2
+    assert ended.err == "longtail: error: c holds runs on other data: /elsewhere/digits\nGive another folder with --out.\n"
+
+
+def test_every_network_begins_with_the_given_weights(longtail, tmp_path):
+    torch.save(create_backbone("resnet20", num_classes=3, seed=7).state_dict(), tmp_path / "mine.pth")
+    words = ("compare", "--methods", "erm,rw", "--seeds", 1, *TINY, "--lr", 1e-9)
+    ended = longtail(*words, "--pretrained", "mine.pth")
+    assert ended.code == 0, ended.err
+    whole = str(tmp_path / "mine.pth")
+    assert "Every network began with the weights in mine.pth." in ended.out
+    content = json.loads((tmp_path / "c/comparison.json").read_text())
+    assert content["pretrained"] == whole
+    begun = torch.load(tmp_path / "mine.pth", weights_only=True)["conv1.weight"]
+    for name in ("erm", "rw"):
+        folder = tmp_path / f"c/runs/{name}-seed0"
+        assert json.loads((folder / "run.json").read_text())["identity"]["pretrained"] == whole
+        trained = torch.load(folder / "ckpt.pth.tar", weights_only=True)["state_dict"]["conv1.weight"]
+        torch.testing.assert_close(trained, begun, rtol=0, atol=1e-6)
+    again = longtail(*words)
+    assert f"notice: 2 runs in c/runs will be moved to NAME~1 or so, and trained anew: pretrained was {whole!r}" in again.out
+
+
+def test_bad_weights_are_told_once_and_first(longtail, tmp_path):
+    torch.save({"stem.weight": torch.ones(2)}, tmp_path / "other.pth")
+    for name, message in (("other.pth", "a checkpoint of another model"), ("none.pth", "none.pth")):
+        ended = longtail("compare", "--methods", "erm,bs", *TINY, "--pretrained", name)
+        assert (ended.code, ended.out) == (2, "")
+        assert message in ended.err
+        assert not (tmp_path / "c/runs").exists()
+
+
+def test_tables_are_shown_even_where_they_cannot_be_written(longtail, monkeypatch):
+    def full(_):
+        raise UserError("cannot write c/comparison.json: No space left on device")
+
+    monkeypatch.setattr(Comparison, "write", full)
+    ended = longtail("compare", "--methods", "erm", "--seeds", 1, *TINY)
+    assert ended.code == 2
+    assert "No space left" in ended.err
+    assert "Test accuracy in %" in ended.out
 
 
 @pytest.mark.parametrize(

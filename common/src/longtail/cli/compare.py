@@ -8,6 +8,7 @@ import re
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
@@ -74,6 +75,11 @@ def add_parser(commands: argparse._SubParsersAction[Parser]) -> None:
     group.add_argument(
         "--backbone", metavar="NAME", help="network (default: resnet32, and resnet50 for images in files; see longtail train)"
     )
+    group.add_argument(
+        "--pretrained",
+        metavar="FILE",
+        help="weights that every network begins with; see longtail train METHOD --help (default: none)",
+    )
     group.add_argument("--epochs", type=at_least(1), metavar="N", help="(default: each method's own)")
     group.add_argument("--batch-size", type=at_least(1), metavar="N", help="(default: each method's own)")
     group.add_argument("--lr", type=between(0, least_excluded=True), metavar="X", help="(default: each method's own)")
@@ -91,7 +97,7 @@ class _Request:
         contenders: the methods.
         baseline: the label of one of them; None for the usual choice.
         seeds: number of seeds of each.
-        source, root, backbone, runtime, thresholds, workers: see `Job`; None for what is usual.
+        source, root, backbone, runtime, thresholds, workers, pretrained: see `Job`; None for what is usual.
         out: the folder; None for the usual one.
         jobs: runs at a time.
     """
@@ -105,6 +111,7 @@ class _Request:
     backbone: str | None = None
     thresholds: tuple[int, int] | None = None
     workers: int = 4
+    pretrained: str | None = None
     out: str | Path | None = None
     jobs: int = 1
 
@@ -136,9 +143,11 @@ def run(arguments: argparse.Namespace) -> int:
         runtime=read_options(arguments, RuntimeOptions),
         **{name: getattr(arguments, name) for name in _PLAIN},
     )
-    say = partial(print, file=sys.stderr if arguments.json else sys.stdout, flush=True)
+    said = sys.stderr if arguments.json else sys.stdout
     try:
-        comparison = _carry_out(request, say)
+        # what is told on the way must not come between a program and the JSON
+        with redirect_stdout(said):
+            comparison = _carry_out(request, partial(print, file=said, flush=True))
     except KeyboardInterrupt:
         command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
         print(f"interrupted; to go on from here:\n{command}", file=sys.stderr)
@@ -147,10 +156,15 @@ def run(arguments: argparse.Namespace) -> int:
         print(json.dumps(comparison.to_dict(), indent=2))
     else:
         _report(comparison)
+    # last, so that a full disk does not keep the tables from being seen
+    for moved in comparison.write():
+        print(f"notice: an earlier comparison was moved to {moved}", file=sys.stderr)
+    if not arguments.json:
+        _tell_files(comparison.folder)
     return 1 if comparison.failed else 0
 
 
-_PLAIN = ("baseline", "seeds", "root", "backbone", "thresholds", "workers", "out", "jobs")
+_PLAIN = ("baseline", "seeds", "root", "backbone", "thresholds", "workers", "pretrained", "out", "jobs")
 
 
 def compare(
@@ -173,8 +187,8 @@ def compare(
         baseline: what the others are compared with.
         out: folder for tables and runs; finished runs that are there are read.
         jobs: runs at a time.
-        say: takes a line about every run; None says nothing.
-        options: any other option of the command by its name, such as `epochs`, `backbone`, `device`, `image_size`.
+        say: takes a line about every run, and one now and then about those under way; None says nothing.
+        options: any other option of the command by its name, such as `epochs`, `backbone`, `pretrained`, `image_size`.
 
     Raises:
         UserError: of the command line's mistakes the same; a failing run is noted in the comparison instead.
@@ -183,7 +197,9 @@ def compare(
     from longtail.cli.jobs import Source
 
     texts = [methods] if isinstance(methods, str) else list(methods)
-    left = {"progress": "none", "select": "last", **options}
+    left = {"progress": "none" if say is None else "plain", "select": "last", **options}
+    if left.get("pretrained") is not None:
+        left["pretrained"] = str(left["pretrained"])
 
     def taken(names: Sequence[str]) -> dict[str, Any]:
         return {name: left.pop(name) for name in names if name in left}
@@ -198,13 +214,15 @@ def compare(
         seeds,
         out=out,
         jobs=jobs,
-        **taken(("root", "backbone", "thresholds", "workers")),
+        **taken(("root", "backbone", "thresholds", "workers", "pretrained")),
     )
     if left:
         raise TypeError(f"compare() has no option {next(iter(left))!r}")
     if seeds < 1 or jobs < 1:
         raise ValueError(f"seeds and jobs are at least 1, got {seeds} and {jobs}")
-    return _carry_out(request, say or (lambda _: None))
+    comparison = _carry_out(request, say or (lambda _: None))
+    comparison.write()
+    return comparison
 
 
 def data_set_of(data: str | Path) -> str:
@@ -215,17 +233,19 @@ def data_set_of(data: str | Path) -> str:
 
 
 def _carry_out(request: _Request, say: Callable[[str], None]) -> Comparison:
-    """Train all contenders that have not been trained yet, and write what came out."""
+    """Train all contenders that have not been trained yet."""
     from longtail.backbones import BACKBONES
     from longtail.cli.comparison import Comparison
+    from longtail.cli.jobs import make_network
     from longtail.cli.series import Task, run_folder, train_all
-    from longtail.training.files import make_folder, write_atomically, write_json
+    from longtail.training.files import make_folder
 
     baseline = request.against
     if request.backbone is not None and request.backbone not in BACKBONES:
         raise UserError(f"unknown backbone {request.backbone!r}; choose one of {', '.join(BACKBONES)}")
     folder = request.folder
     make_folder(folder)
+    _refuse_other_data(folder, request.source)
     # seed by seed, so that an interrupted comparison already has pairs
     tasks = [
         Task(each.label, _job(each, seed, request), run_folder(folder, each.label, seed), request.root)
@@ -233,13 +253,23 @@ def _carry_out(request: _Request, say: Callable[[str], None]) -> Comparison:
         for each in request.contenders
     ]
     data = request.source.load(request.root, tasks[0].job.runtime)
+    if request.pretrained is not None:
+        make_network(tasks[0].job, data, "linear")  # says now, and not once a run, what is wrong with the file
     _introduce(tasks, data, request, say)
     outcomes = train_all(tasks, data, say, jobs=request.jobs)
     job = tasks[0].job.fitted(data)
-    comparison = Comparison(outcomes, baseline, _facts(job, data, request), _notes(job, data, request), folder)
-    write_json(folder / "comparison.json", comparison.to_dict())
-    write_atomically(folder / "comparison.md", comparison.markdown().encode())
-    return comparison
+    return Comparison(outcomes, baseline, _facts(job, data, request), _notes(job, data, request), folder)
+
+
+def _refuse_other_data(folder: Path, source: Source) -> None:
+    """Two folders called `photos` have the same usual folder of results, where each would push out the other's runs."""
+    from longtail.training.files import read_json
+    from longtail.training.run_folder import RUN_JSON
+
+    for record in sorted(folder.glob(f"runs/*/{RUN_JSON}")):
+        earlier = read_json(record).get("identity", {}).get("data")
+        if earlier not in (None, source.data) and "~" not in record.parent.name:
+            raise UserError(f"{folder} holds runs on other data: {earlier}\nGive another folder with --out.")
 
 
 def _job(contender: Contender, seed: int, request: _Request) -> Job:
@@ -261,21 +291,29 @@ def _job(contender: Contender, seed: int, request: _Request) -> Job:
         else ShotThresholds(many=request.thresholds[0], few=request.thresholds[1]),
         -(-request.workers // request.jobs),
         adapt=request.thresholds is None and source.is_own,
+        pretrained=request.pretrained,
     )
 
 
 def _introduce(tasks: Sequence[Task], data: LongTailData, request: _Request, say: Callable[[str], None]) -> None:
+    from longtail.cli.tasks import set_aside_for
+
     counts = data.class_counts
     say(
         f"{request.source.label}: {data.num_classes} classes, {int(counts.sum())} training images "
         f"({int(counts.max())} to {int(counts.min())} a class), {len(data.test)} test images"
     )
     seeds = "1 seed" if request.seeds == 1 else f"{request.seeds} seeds"
-    say(f"{len(request.contenders)} methods, {seeds} each, {tasks[0].job.backbone}; runs in {request.folder / 'runs'}")
+    methods = "1 method" if len(request.contenders) == 1 else f"{len(request.contenders)} methods"
+    say(f"{methods}, {seeds} each, {tasks[0].job.backbone}; runs in {request.folder / 'runs'}")
     epochs = {task.label: getattr(task.job.options, "epochs", None) for task in tasks}
     if len(set(epochs.values())) > 1:
         told = ", ".join(f"{label} {'its own' if number is None else number}" for label, number in epochs.items())
         say(f"notice: the methods train for different numbers of epochs ({told}); --epochs gives all the same")
+    reasons = [set_aside_for(task, data) for task in tasks]
+    for reason in dict.fromkeys(filter(None, reasons)):
+        runs = "1 run" if reasons.count(reason) == 1 else f"{reasons.count(reason)} runs"
+        say(f"notice: {runs} in {request.folder / 'runs'} will be moved to NAME~1 or so, and trained anew: {reason}")
 
 
 def _facts(job: Job, data: LongTailData, request: _Request) -> dict[str, Any]:
@@ -285,9 +323,11 @@ def _facts(job: Job, data: LongTailData, request: _Request) -> dict[str, Any]:
         "class_names": list(data.train.class_names),
         "class_counts": data.class_counts.tolist(),
         "test_images": len(data.test),
+        "test_class_counts": data.test.class_counts.tolist(),
         "drawn": {part: {"fraction": each.fraction, "seed": each.seed} for part, each in data.drawn.items()},
         "shot_thresholds": {"many": job.thresholds.many, "few": job.thresholds.few},
         "backbone": job.backbone,
+        "pretrained": job.identity().get("pretrained"),
         "select": job.runtime.select,
         "seeds": request.seeds,
         "max_epochs": job.runtime.max_epochs,
@@ -302,6 +342,10 @@ def _notes(job: Job, data: LongTailData, request: _Request) -> list[str]:
         f"{part} images: {each.fraction:.0%} of each class, drawn from the training images with seed {each.seed}."
         for part, each in data.drawn.items()
     ]
+    if job.pretrained is not None:
+        notes.append(f"Every network began with the weights in {job.pretrained}.")
+    if job.runtime.max_steps is not None:
+        notes.append(f"A rehearsal: no epoch, and no test, went over more than {job.runtime.max_steps} batches.")
     notes.append(f"{told_of_groups(job.thresholds, adapted=job.adapt)}; balanced: mean over classes.")
     notes.append(f"{len(data.test)} test images, the same for every run: seed noise is that of training, not of these images.")
     if request.seeds > 1:
@@ -318,6 +362,9 @@ def _report(comparison: Comparison) -> None:
         console().print(table)
     for note in comparison.notes:
         print(note)
-    print(f"tables: {comparison.folder / 'comparison.md'}")
-    print(f"numbers: {comparison.folder / 'comparison.json'}")
-    print(f"runs: {comparison.folder / 'runs'}")
+
+
+def _tell_files(folder: Path) -> None:
+    print(f"tables: {folder / 'comparison.md'}")
+    print(f"numbers: {folder / 'comparison.json'}")
+    print(f"runs: {folder / 'runs'}")
