@@ -79,6 +79,9 @@ def test_a_table_that_cannot_be_read_is_a_finding(longtail, tmp_path):
     ended = longtail("data", "inspect", "empty")
     assert ended.code == 1
     assert "there is no image in the class folders of" in ended.out
+    ended = longtail("data", "inspect", "empty", "--plot", "sizes.png")
+    assert ended.err == "plot: sizes.png is not written, since no class has training images\n"
+    assert not (tmp_path / "sizes.png").exists()
 
 
 @pytest.mark.parametrize(

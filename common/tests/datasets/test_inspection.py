@@ -1,5 +1,6 @@
 """What `inspect_parts` sees in files and in memory."""
 
+import errno
 from pathlib import Path
 
 import numpy as np
@@ -101,7 +102,7 @@ def truncated_png(path: Path) -> None:
         ),
         (truncated_jpeg, "truncated"),
         (truncated_png, "truncated"),
-        (lambda path: path.symlink_to("nowhere.jpg"), "No such file or directory"),
+        (lambda path: path.symlink_to("nowhere.jpg"), "a link to a file that is not there"),
         (
             lambda path: Image.fromarray(np.zeros((4, 4), dtype=np.float32)).save(path, format="TIFF"),
             "floating-point numbers",
@@ -119,6 +120,29 @@ def test_what_cannot_be_read_prevents_training(make, reason, tree):
     assert reason in error.text
     assert "mend or delete them, or train with --on-bad-image skip" in error.remedy
     assert found.train_counts.tolist() == [3, 1], "it is there, all the same"
+
+
+def test_a_file_without_permission_prevents_training(tree, monkeypatch):
+    open_file = Path.open
+
+    def opened(path, *options, **named):
+        if path.name == "2.png":  # the tests may run as root, whom chmod does not stop
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return open_file(path, *options, **named)
+
+    monkeypatch.setattr(Path, "open", opened)
+    found = inspect(tree)
+    assert not found.can_train
+    assert finding(found, "unreadable").text == "1 image that cannot be read: train/a/2.png (Permission denied)"
+
+
+def test_file_names_that_are_not_utf_8_are_read_and_told(tree):
+    picture(tree / "train/a/1.jpg", 31).rename(tree / "train/a/\udce9t\udce9.jpg")
+    found = inspect(tree)
+    assert found.can_train
+    assert finding(found, "name-not-utf-8").text == "1 file name not in UTF-8: train/a/\\xe9t\\xe9.jpg"
+    assert found.pictures is not None
+    assert found.pictures.decoded == 5
 
 
 def test_a_decompression_bomb_is_told_from_its_header(tree, monkeypatch):

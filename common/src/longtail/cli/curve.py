@@ -84,8 +84,12 @@ def _curve(sizes: Sequence[int], group: Sequence[str], width: int, plain: bool) 
             text.append("".join(mark for _, mark in run), style=f"not bold {_COLOURS[of]}")
         text.append("\n")
     text.append(" " * (number_width + 3))
-    for name, colour in _COLOURS.items():
-        if name in group:
-            text.append(f"{marks[-1]} {name}: {group.count(name):,}  ", style=f"not bold {colour}")
+    spans = {of: len(list(run)) for of, run in groupby(group[at] for at in middle)}
+    labels = {of: f"{of}: {group.count(of):,}" for of in _COLOURS if of in group}
+    # below the columns of each group, so that no colours are needed to tell them apart, where there is room for that
+    fits = all(len(label) + 3 <= spans.get(of, 0) for of, label in labels.items())
+    for of, label in labels.items():
+        told = f"{'|' if plain else '└'} {label}".ljust(spans[of]) if fits else f"{marks[-1]} {label}  "
+        text.append(told, style=f"not bold {_COLOURS[of]}")
     text.rstrip()
     return text

@@ -163,7 +163,7 @@ def _show(found: Inspection, command: str, shown_on: Console) -> None:
     from rich.markup import escape
 
     classes = len(found.class_names)
-    told = f", {classes} {'class' if classes == 1 else 'classes'}" if classes else ""
+    told = f", {classes:,} {'class' if classes == 1 else 'classes'}" if classes else ""
     shown_on.print(f"[bold]{escape(found.name)}[/]: {found.form}{told}")
     if classes:
         _show_parts(found, shown_on)
@@ -182,13 +182,13 @@ def _show_parts(found: Inspection, shown_on: Console) -> None:
     for part, counts in found.counts.items():
         known = counts[counts > 0]
         largest, smallest = (f"{known.max():,}", f"{known.min():,}") if len(known) else ("-", "-")
-        rows.add_row(part, f"{counts.sum():,}", str(len(known)), largest, smallest)
+        rows.add_row(part, f"{counts.sum():,}", f"{len(known):,}", largest, smallest)
     shown_on.print(rows)
     factor = found.imbalance_factor
     if factor is not None:
         ratio = f", {1 / factor:.3g} times as many images in the largest class as in the smallest" if factor < 1 else ""
         shown_on.print(f"imbalance factor {factor:.3g}{ratio}")
-        groups = ", ".join(f"{name} {size}" for name, size in found.groups().items())
+        groups = ", ".join(f"{name} {size:,}" for name, size in found.groups().items())
         shown_on.print(f"classes by shot group: {groups}; {told_of_groups(found.thresholds, adapted=True)}")
 
 
@@ -209,15 +209,15 @@ def _show_pictures(pictures: Pictures, shown_on: Console) -> None:
 
 def _show_findings(found: Inspection, shown_on: Console) -> None:
     from rich.markup import escape
-    from rich.padding import Padding
+    from rich.text import Text
 
     if found.findings:
         shown_on.print()
     for finding in found.findings:
         sign = _SIGNS[finding.level]
         shown_on.print(f"{sign}: {escape(finding.text)}")
-        if finding.remedy:
-            shown_on.print(Padding(escape(finding.remedy), (0, 0, 0, 4), expand=False))
+        for line in Text(finding.remedy).wrap(shown_on, max(20, shown_on.width - 4)):
+            shown_on.print(Text("    ").append_text(line), soft_wrap=True)
 
 
 def _show_verdict(found: Inspection, command: str, shown_on: Console) -> None:
@@ -243,7 +243,10 @@ def _plot(found: Inspection, path: Path, *, quiet: bool) -> None:
     from longtail.report.plots import class_sizes_plot
 
     factor = found.imbalance_factor
-    note = "" if factor is None else f"{len(found.class_names)} classes, imbalance factor {factor:.3g}"
+    if factor is None:
+        print(f"plot: {path} is not written, since no class has training images", file=sys.stderr)
+        return
+    note = f"{len(found.class_names):,} classes, imbalance factor {factor:.3g}"
     class_sizes_plot(path, found.train_counts, found.thresholds, title=f"Class sizes: {found.name}", note=note)
     if not quiet:
         print(f"plot: {path}")

@@ -57,7 +57,8 @@ def look_at(path: str | Path, *, decode: bool = False) -> Looks:
     except OSError as error:
         if error.errno in OF_THE_MACHINE:
             raise
-        raise UnreadableImage(error.strerror or str(error)) from error
+        lost = isinstance(error, FileNotFoundError) and Path(path).is_symlink()
+        raise UnreadableImage("a link to a file that is not there" if lost else error.strerror or str(error)) from error
 
 
 def _look(file: BinaryIO, decode: bool) -> Looks:

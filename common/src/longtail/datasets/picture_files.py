@@ -156,9 +156,9 @@ def _of_pictures(files: Sequence[PictureFile], seen: Seen) -> list[Finding]:
         odd = [named[place] for place, each in seen.items() if isinstance(each, Looks) and applies(each)]
         if odd:
             found.append(Finding(NOTE, kind, f"{counted(len(odd), 'image')} {what}: {examples(odd)}", remedy, tuple(odd)))
-    not_utf_8 = [file.name for file in files if not file.name.isascii() and "\\x" in shown(file.name)]
+    not_utf_8 = sorted({file.name for file in files if not file.name.isascii() and "\\x" in shown(file.name)})
     if not_utf_8:
-        text = f"{counted(len(not_utf_8), 'name')} of files not in UTF-8: {examples(not_utf_8)}"
+        text = f"{counted(len(not_utf_8), 'file name')} not in UTF-8: {examples(not_utf_8)}"
         found.append(Finding(NOTE, "name-not-utf-8", text, "they are read as they are", tuple(not_utf_8)))
     return found
 
