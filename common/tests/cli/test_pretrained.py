@@ -60,6 +60,6 @@ def test_weights_of_another_network_are_refused(longtail, tmp_path):
 
 def test_methods_tell_their_needs(longtail):
     ended = longtail("methods", "--json")
-    told = {each["method"]: each for each in json.loads(ended.out)}
+    told = {each["method"]: each for each in json.loads(ended.out)["methods"]}
     assert told["erm"] == {**told["erm"], "year": None, "cost": "1", "needs": "nothing"}
     assert all(each.keys() == told["erm"].keys() for each in told.values())
