@@ -46,6 +46,17 @@ def test_table_plot_numbers_and_runs(longtail, tmp_path):
 
 
 @pytest.mark.usefixtures("three")
+@pytest.mark.parametrize("columns", ["60", "80"])
+def test_nothing_is_cut_off_in_a_narrow_terminal(columns, longtail, monkeypatch):
+    monkeypatch.setenv("COLUMNS", columns)
+    ended = longtail("demo", "--seeds", 2, *TINY)
+    assert "resnet20, 2 epochs, 2 seeds of each method." in ended.out
+    table = ended.out.partition("Test accuracy")[2].partition("Every run is judged")[0]
+    assert "…" not in table
+    assert max(map(len, table.splitlines())) <= int(columns)
+
+
+@pytest.mark.usefixtures("three")
 def test_spreads_over_seeds_and_finished_runs_are_kept(longtail, tmp_path):
     first = longtail("demo", "--seeds", 2, *TINY)
     assert first.code == 0

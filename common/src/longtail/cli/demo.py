@@ -142,11 +142,13 @@ def _use_one_thread() -> None:
 
 
 def _introduce(data: LongTailData, arguments: argparse.Namespace) -> None:
+    from longtail.datasets.findings import counted
+
     counts = ", ".join(str(count) for count in data.class_counts)
     print(f"Handwritten digits, made long-tailed: {counts} training images,")
     print(f"{len(data.test) // data.num_classes} test images of each class, so that the columns all and balanced agree.")
-    seeds = "1 seed" if arguments.seeds == 1 else f"{arguments.seeds} seeds"
-    print(f"{BACKBONE}, {arguments.epochs} epochs, {seeds} of each method.", flush=True)
+    length, seeds = counted(arguments.epochs, "epoch"), counted(arguments.seeds, "seed")
+    print(f"{BACKBONE}, {length}, {seeds} of each method.", flush=True)
 
 
 def _show(outcomes: Sequence[Outcome], data: LongTailData, seeds: int) -> None:

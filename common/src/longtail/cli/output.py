@@ -42,7 +42,9 @@ def table(*columns: str, title: str | None = None, numbers: bool = False) -> Tab
     from rich import box
     from rich.table import Table
 
-    made = Table(*columns, box=box.SIMPLE, title=title, title_justify="left", title_style="bold")
+    # narrow gaps, and names that are folded rather than cut, for terminals of 80 columns
+    made = Table(*columns, box=box.SIMPLE, title=title, title_justify="left", title_style="bold", collapse_padding=True)
+    made.columns[0].overflow = "fold"
     if numbers:
         for column in made.columns[1:]:
             column.justify = "right"
