@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import pickle
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from longtail.datasets.base import ArrayImages, ImageData, Indices, LongTailData
-from longtail.datasets.fake_size import generated
+from longtail.datasets.fake_size import generated, say_generated
 from longtail.datasets.pickles import ByteArray, read_pickle
 from longtail.datasets.splits import class_counts, long_tailed_subset
 from longtail.errors import UserError
@@ -22,8 +21,6 @@ from longtail.errors import UserError
 MEAN = (0.4914, 0.4822, 0.4465)
 STD = (0.2023, 0.1994, 0.2010)
 """CIFAR-10's normalisation, which the long-tail papers use for CIFAR-100 as well."""
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -142,7 +139,7 @@ def read_cifar(name: str, root: str | Path, *, download: bool = True) -> Cifar:
     names = tuple(checksums.read(folder / next(iter(archive.meta)))[archive.names_key])
     train, test = (_read_part(folder, files, archive.labels_key, names, checksums) for files in (archive.train, archive.test))
     if checksums.fake_files:
-        logger.warning("%s: generated fake data, not %s", folder, archive.title)
+        say_generated(folder, archive.title)
     return Cifar(train, test)
 
 

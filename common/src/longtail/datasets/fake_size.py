@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from longtail import notes
 from longtail.datasets.staging import read_marker, write_marker
 from longtail.errors import UserError
 
 MARKER = "longtail-fake.json"
 """File that marks a folder as generated, says how, and holds the checksums that the CIFAR reader accepts there."""
+
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,12 @@ def generated(folder: Path) -> Generated | None:
     # not "delete the folder": it may be the root of other data sets too
     remedy = "delete it with what was generated beside it, and generate the fake data again"
     return read_marker(folder / MARKER, _understood, remedy=remedy)
+
+
+def say_generated(folder: Path, instead_of: str) -> None:
+    """Say in the log, and to a program that asks, that the images in this folder were generated."""
+    logger.warning("%s: generated fake data, not %s", folder, instead_of)
+    notes.leave(notes.OTHER_DATA, f"{folder} holds generated data, not {instead_of}")
 
 
 def _understood(told: Any) -> Generated:

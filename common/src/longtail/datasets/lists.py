@@ -12,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
+from longtail import notes
 from longtail.datasets.base import FileImages, ImageData, Indices, LongTailData
-from longtail.datasets.fake_size import MARKER, FakeSize, generated
+from longtail.datasets.fake_size import MARKER, FakeSize, generated, say_generated
 from longtail.datasets.list_forms import Places
 from longtail.datasets.published import LISTS, Extent, Published
 from longtail.errors import UserError
@@ -82,7 +83,7 @@ def _fake_size(name: str, root: Path) -> FakeSize | None:
     # other forms of the same data set may be in one folder
     if fake.layout not in LISTS or LISTS[fake.layout].title != title:
         raise UserError(f"{root} holds fake data for {fake.layout}, not for {name}")
-    logger.warning("%s: generated fake data, not %s", root, title)
+    say_generated(root, title)
     return fake.size
 
 
@@ -161,6 +162,7 @@ class _Source:
             raise UserError(f"{path} does not agree with {different}")
         if different:
             logger.warning("%s does not agree with %s. Results are not comparable with published ones", path, different)
+            notes.leave(notes.OTHER_DATA, f"{path} does not agree with {different}")
 
     def _difference(self, part: str, file: str, counts: Indices) -> str | None:
         """What the list of a part with these images per class does not agree with, and how, if there is anything."""

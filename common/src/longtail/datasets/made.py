@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from longtail.datasets.fake_size import generated
+from longtail.datasets.fake_size import generated, say_generated
 from longtail.datasets.staging import read_marker, write_marker
 
 MARKER = "longtail-made.json"
 """File that marks a folder as made of another data set."""
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -60,4 +57,4 @@ def warn_of_fake(folder: Path, instead_of: str) -> None:
     """
     from_elsewhere = made(folder)
     if generated(folder) is not None or (from_elsewhere is not None and from_elsewhere.fake):
-        logger.warning("%s: generated fake data, not %s", folder, instead_of)
+        say_generated(folder, instead_of)

@@ -16,6 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from longtail import notes
 from longtail.errors import UserError
 from longtail.training.files import AppendedFile, make_folder, read_json, write_atomically, write_json
 
@@ -137,6 +138,7 @@ class Run:
             "finished": False,
         }
         write_json(self.log_dir / RUN_JSON, self._record)
+        notes.leave(notes.RUN, str(self.log_dir))
         return moved
 
     def finish(self, results: Mapping[str, Any]) -> None:
