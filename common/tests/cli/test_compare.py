@@ -248,7 +248,7 @@ def test_fewer_epochs_than_a_run_has_had_are_trained_anew(longtail):
     assert "anew" not in told
     again, told = results("--max-epochs", 1)
     assert again == first
-    assert "trained anew: it went on for more than 1 epochs" in told
+    assert "trained anew: it was trained beyond epoch 1" in told
 
 
 def test_other_data_in_the_same_folder_are_refused(longtail, tmp_path):

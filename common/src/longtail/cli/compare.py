@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import shlex
 import sys
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from longtail.cli.contenders import NOTATION, SHORT_NAMES, Contender, read_contenders
 from longtail.cli.data_options import add_cut, add_data, add_reading, add_thresholds
-from longtail.cli.output import console, told_of_groups
+from longtail.cli.output import console, print_json, told_of_groups
 from longtail.cli.parsing import Parser, add_options, read_options
 from longtail.errors import UserError
 from longtail.training.options import at_least, between
@@ -153,7 +152,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"interrupted; to go on from here:\n{command}", file=sys.stderr)
         raise
     if arguments.json:
-        print(json.dumps(comparison.to_dict(), indent=2))
+        print_json(comparison.to_dict())
     else:
         _report(comparison)
     # last, so that a full disk does not keep the tables from being seen
@@ -349,7 +348,7 @@ def _notes(job: Job, data: LongTailData, request: _Request) -> list[str]:
     notes.append(f"{told_of_groups(job.thresholds, adapted=job.adapt)}; balanced: mean over classes.")
     notes.append(f"{len(data.test)} test images, the same for every run: seed noise is that of training, not of these images.")
     if request.seeds > 1:
-        notes.append("Verdicts: differences seed by seed, their mean ± half of the 95 % t interval.")
+        notes.append("Differences: seed by seed, their mean ± half of the 95 % t interval, of three seeds or more.")
     if len(request.contenders) > 2 and request.seeds > 1:
         notes.append("Each interval is one of 95 %: of twenty methods without effect one seems to have one.")
     if request.jobs > 1:

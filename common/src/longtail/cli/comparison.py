@@ -215,7 +215,7 @@ class Comparison:
 
     def _against_baseline(self) -> list[Table]:
         made = []
-        differences = table("", *SCORES, title=f"Minus {self.baseline}, in points, ± half of the 95 % interval", numbers=True)
+        differences = table("", *SCORES, title=f"Minus {self.baseline}, in points", numbers=True)
         for outcome in self._others:
             found = [self.difference(outcome.label, score) for score in SCORES.values()]
             differences.add_row(outcome.label, *("absent" if each is None else with_half_width(each) for each in found))
@@ -360,11 +360,16 @@ def _failures(outcome: Outcome) -> str:
     seeds: dict[str, list[str]] = {}
     for seed, text in outcome.failures.items():
         seeds.setdefault(text, []).append(str(seed))
-    return "".join(f"; failed with seed {', '.join(which)}: {text}" for text, which in seeds.items())
+    return "".join(f"; failed with seed {', '.join(which)}: {' '.join(text.split())}" for text, which in seeds.items())
 
 
 def _rows(columns: Sequence[str], outcomes: Sequence[Outcome], cells: Callable[[Outcome], Sequence[str]]) -> str:
-    lines = [columns, ["---", *["---:"] * (len(columns) - 1)], *([outcome.label, *cells(outcome)] for outcome in outcomes)]
+    words = ("", "verdict")
+    lines = [
+        columns,
+        ["---" if each in words else "---:" for each in columns],
+        *([outcome.label, *cells(outcome)] for outcome in outcomes),
+    ]
     return "\n".join(f"| {' | '.join(each.replace('|', chr(92) + '|') for each in line)} |" for line in lines)
 
 

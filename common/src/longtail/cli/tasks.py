@@ -146,7 +146,7 @@ def set_aside_for(task: Task, data: LongTailData) -> str | None:
             if name == "data_fingerprint":
                 return "the images were others"
             return f"{name} was {earlier.get(name)!r} and is {wanted.get(name)!r}"
-    return f"it went on for more than {task.job.runtime.max_epochs} epochs" if _went_too_far(task) else None
+    return f"it was trained beyond epoch {task.job.runtime.max_epochs}" if _went_too_far(task) else None
 
 
 def _asked(job: Job, data: LongTailData) -> dict[str, Any]:
