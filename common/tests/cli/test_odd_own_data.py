@@ -93,3 +93,41 @@ def test_a_table_of_three_hundred_classes(train, tmp_path):
     assert len(rows) == 300
     assert record["results"]["last"]["samples"] == 4
     assert len(record["results"]["last"]["per_class_accuracy"]) == 300
+
+
+def damage(folder):
+    """Puts files into a class that yield no picture, or one that is too large; returns how many."""
+    (folder / "empty.png").touch()
+    (folder / "phone.jpg").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    (folder / "lost.png").symlink_to("nowhere.png")
+    Image.new("1", (20_000, 20_000)).save(folder / "huge.png")
+    return 4
+
+
+def test_images_that_cannot_be_read_stop_training_or_are_left_out(images, longtail, tmp_path, caplog):
+    data = images(train__cat=6, train__dog=4, test__cat=2, test__dog=1)
+    bad = damage(tmp_path / "mine/train/cat")
+    words = ("train", "erm", "--data", data, *TINY, "--max-steps", 10, "--select", "last")
+    ended = longtail(*words)
+    assert (ended.code, ended.out) == (2, "")
+    assert "/mine/train/cat/" in ended.err
+    assert "(class 'cat') cannot be read: " in ended.err
+    assert ended.err.endswith("\n--on-bad-image skip leaves such images out and corrects the class counts\n")
+    ended = longtail(*words, "--on-bad-image", "skip", "--out", "without")
+    assert ended.code == 0, ended.err
+    record = json.loads((tmp_path / "without/run.json").read_text())
+    assert record["class_counts"] == [6, 4]
+    assert f"left out {bad} of 17 images, which cannot be read: " in caplog.text
+
+
+def test_odd_names_and_formats_are_trained_on(images, train, tmp_path):
+    data = images(**{"cats, all": 3, 'dog "x"': 3})
+    frames = [Image.new("RGB", (32, 32), colour) for colour in ("red", "green")]
+    for name in ("caf\udce9, one.gif", "moving.webp"):
+        with (tmp_path / "mine/cats, all" / name).open("wb") as file:
+            frames[0].save(file, format=name.rpartition(".")[2], save_all=True, append_images=frames[1:])
+    Image.new("CMYK", (32, 48)).save(tmp_path / "mine" / 'dog "x"' / "print.jpg")
+    Image.fromarray(np.arange(1024, dtype=np.uint16).reshape(32, 32) * 60).save(tmp_path / "mine" / 'dog "x"' / "deep.png")
+    record, rows = train(data)
+    assert record["class_counts"] == [3, 3], "of five, one is held out and one tested on"
+    assert [row["name"] for row in rows] == ["cats, all", 'dog "x"']
