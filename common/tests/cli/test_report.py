@@ -2,9 +2,12 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 from tiny_runs import train, write_digits
+
+from longtail.report.html.compared import HEADINGS
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +28,7 @@ def test_its_own_test_images_are_shown(longtail, run, tmp_path):
     assert f"{100 * best['balanced_accuracy']:.1f}" in text
     assert f"Calibration error {100 * best['ece']:.1f} %. 500 images of digits, network of epoch 1." in text
     assert text.count("<img src=") >= 4
-    assert text.count('<svg viewBox="') == 6
+    assert text.count('<svg viewBox="') == 5
     assert ": absent" not in text
 
 
@@ -65,6 +68,29 @@ def test_without_a_checkpoint_the_reason_stands_in_the_page(longtail, run, tmp_p
     text = (tmp_path / "report.html").read_text()
     assert f"Reliability diagram: absent ({reason})." in text
     assert '<th scope="col" class="number">accuracy (%)</th>' in text
+
+
+def test_runs_of_a_comparison_stand_in_its_order(longtail, run, tmp_path):
+    for name in ("bs-seed0", "erm-seed0"):
+        shutil.copytree(run, tmp_path / "both" / "runs" / name)
+    scores = dict.fromkeys(HEADINGS.values(), 0.5)
+    methods = [
+        {
+            "label": name,
+            "mean": scores,
+            "sample_standard_deviation": dict.fromkeys(scores),
+            "runs": [{"folder": f"moved/since/runs/{name}-seed0", "train_seconds": 1.0}],
+            "failures": {},
+            "verdict": "one seed: no verdict (+0.0 points)" if name == "bs" else "baseline",
+            "difference": None,
+        }
+        for name in ("erm", "bs")
+    ]
+    told = {"data": "digits", "baseline": "erm", "notes": [], "methods": methods}
+    (tmp_path / "both" / "comparison.json").write_text(json.dumps(told))
+    ended = report(longtail, tmp_path / "both", "--json", "--no-images")
+    assert [Path(each).name for each in json.loads(ended.out)["runs"]] == ["erm-seed0", "bs-seed0"]
+    assert "one seed: no verdict (+0.0 points)" in (tmp_path / "report.html").read_text()
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,17 @@ from PIL import Image
 from longtail.datasets.base import ArrayImages, FileImages, ImageData
 from longtail.errors import UserError
 from longtail.metrics import ClassificationCounts, summarise
-from longtail.report.html import LIMIT, Predicted, build_page, find_runs, read_run, svg
+from longtail.report.html import (
+    LIMIT,
+    Predicted,
+    build_page,
+    find_comparison,
+    find_runs,
+    read_comparison,
+    read_run,
+    svg,
+)
+from longtail.report.html.compared import HEADINGS
 from longtail.report.html.confusion import largest_confusions
 from longtail.report.html.reliability import bins_of
 from longtail.report.html.thumbnails import SIDE, data_uri
@@ -173,7 +183,9 @@ def test_names_are_text_wherever_they_stand(tmp_path):
 def test_what_is_not_there_is_called_absent(tmp_path):
     run = replace(write_run(tmp_path / "a", epochs=1), predicted=None, why_not="the checkpoint is missing", epochs=[])
     text = build_page([replace(run, record={**run.record, "results": {}})])
-    assert text.count("absent (the checkpoint is missing)") == 2
+    assert "Reliability diagram: absent (the checkpoint is missing)." in text
+    for what in ("Confusion matrix", "What they were taken for"):
+        assert f'{what}: absent, see <a href="#calibration">Calibration</a>.' in text
     for what in ("Learning curves", "Accuracy of the classes", "Worst classes"):
         assert f"{what}: absent (no epoch was evaluated)" in text
     told = {**run.result("best"), "few": None}
@@ -185,6 +197,96 @@ def test_a_run_under_way_shows_its_best_epoch_so_far(tmp_path):
     run = write_run(tmp_path / "a", epochs=3, finished=False)
     assert (run.result("best")["epoch"], run.result("last")["epoch"]) == (0, 2)
     assert "training has not come to its end" in build_page([run])
+
+
+def test_runs_of_the_last_epoch_alone_have_one_row(tmp_path):
+    run = write_run(tmp_path / "a", epochs=1)
+    assert build_page([run]).count('<th scope="row" class="epoch">best and last: 1</th>') == 1
+    chosen = replace(run, record={**run.record, "results": {**run.record["results"], "select": "last"}})
+    assert build_page([chosen]).count('<th scope="row" class="epoch">last: 1</th>') == 1
+
+
+def test_the_summary_tells_of_the_data(tmp_path):
+    run = write_run(tmp_path / "a")
+    text = build_page([replace(run, record={**run.record, "identity": {"data": "/home/me/photos"}})])
+    assert "<li>trained on photos: 3 classes, 133 training images, 3 to 100 a class; 60 test images</li>" in text
+    result = {**run.result("best"), "per_class_accuracy": [0.5, None, 0.5]}
+    gap = build_page([replace(run, record={**run.record, "results": {"best": result, "last": result}})])
+    assert "<li>1 class without test images: dog</li>" in gap
+
+
+def test_classes_of_runs_that_hold_out_images_stand_in_one_table(tmp_path):
+    runs = [write_run(tmp_path / "a"), write_run(tmp_path / "b", class_counts=(90, 30, 3))]
+    text = build_page(runs)
+    assert text.count("<summary>Accuracy of each class<") == 1
+    assert '<td class="number">90 to 100</td>' in text
+    assert '<td class="number">30</td>' in text
+
+
+def test_of_many_runs_each_is_folded_away(runs):
+    many = [replace(runs[0], name=f"run {at}") for at in range(5)]
+    assert Page(build_page(many)).all("details").count({"class": "run"}) == 4 * 5
+    assert {"class": "run"} not in Page(build_page(many[:4])).all("details")
+
+
+def test_accuracy_is_drawn_once_where_it_is_balanced(runs):
+    assert "balanced-accuracy-title" not in build_page(runs)
+    skewed = [{**line, "test": {**line["test"], "balanced_accuracy": 0.1}} for line in runs[0].epochs]
+    assert "balanced-accuracy-title" in build_page([replace(runs[0], epochs=skewed)])
+
+
+def test_more_classes_than_a_matrix_shows_still_have_largest_confusions(tmp_path):
+    run = write_run(tmp_path / "many", [f"class {at}" for at in range(101)], [9] * 101)
+    text = build_page([run])
+    assert "classes are too many to be read" in text
+    assert "<summary>Largest confusions</summary>" in text
+
+
+def test_a_comparison_comes_first(runs, tmp_path):
+    scores = dict.fromkeys(HEADINGS.values(), 0.5)
+    base = {
+        "label": "erm",
+        "mean": scores,
+        "sample_standard_deviation": dict.fromkeys(scores),
+        "runs": [{"folder": "somewhere/runs/better", "train_seconds": 200.0}],
+        "failures": {},
+        "verdict": "baseline",
+        "difference": None,
+    }
+    other = {
+        **base,
+        "label": EVIL,
+        "sample_standard_deviation": dict.fromkeys(scores, 0.012),
+        "failures": {"1": "out of\nmemory"},
+        "verdict": "worse by 2.1 ± 0.8 points",
+        "difference": {score: {"mean": -0.021, "half_width": 0.008, "pairs": 3} for score in scores} | {"few": None},
+    }
+    file = tmp_path / "comparison.json"
+    file.write_text(json.dumps({"data": "photos", "baseline": "erm", "notes": ["a note"], "methods": [base, other]}))
+    (tmp_path / "runs").mkdir()
+    assert find_comparison([tmp_path]) == find_comparison([tmp_path / "runs"]) == file
+    assert find_comparison([tmp_path, tmp_path.parent]) is None
+    comparison = read_comparison(file)
+    assert comparison.order == ["better", "better"]
+    text = build_page(runs, comparison)
+    page = Page(text)
+    assert page.all("h2")[0] == {"id": "comparison"}
+    for told in (
+        "50.0",
+        "50.0 ± 1.2",
+        "\N{MINUS SIGN}2.1 ± 0.8",
+        "absent",
+        "3.3 min",
+        "worse by 2.1 ± 0.8 points",
+        "a note",
+        EVIL,
+    ):
+        assert told in page.texts
+    assert "failed, seed 1: out of memory" in text
+    assert all(each.get("scope") for each in page.all("th"))
+    file.write_text('{"data": "photos", "methods": []}')
+    with pytest.raises(UserError, match=r"comparison\.json is not a comparison"):
+        read_comparison(file)
 
 
 def test_images_can_be_left_out(runs):
@@ -218,9 +320,11 @@ def test_any_number_of_classes_stays_small(tmp_path, classes):
 
 def test_the_largest_confusions_come_first():
     matrix = np.array([[5, 3, 0], [4, 0, 0], [0, 1, 9]])
-    found = largest_confusions(matrix)
+    true, taken_for = np.repeat(np.argwhere(matrix >= 0), matrix.ravel(), axis=0).T
+    found = largest_confusions(true, taken_for)
     assert [(each.true, each.taken_for, each.images) for each in found] == [(1, 0, 4), (0, 1, 3), (2, 1, 1)]
     assert found[1].share == pytest.approx(3 / 8)
+    assert largest_confusions(true, true) == []
 
 
 def test_bins_give_the_calibration_error(runs):

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 _EXAMPLES = """\
 examples:
   longtail report runs/mine
-  longtail report runs/erm runs/cmo --out comparison.html
+  longtail report runs/erm runs/cmo --out both.html
+  longtail report comparisons/photos --title "Photos: three methods"
   longtail report runs/mine --data other-photos --no-images"""
 
 
@@ -38,7 +39,10 @@ def add_parser(commands: argparse._SubParsersAction[Parser]) -> None:
         epilog=_EXAMPLES,
     )
     parser.add_argument(
-        "run_folders", nargs="+", metavar="RUN", help="folder of a run, or one that holds several; the best epoch is shown"
+        "run_folders",
+        nargs="+",
+        metavar="RUN",
+        help="folder of a run, one that holds several, or that of a comparison; of each run the best epoch is shown",
     )
     parser.add_argument(
         "--out",
@@ -63,14 +67,24 @@ def _page(text: str) -> Path:
 
 def run(arguments: argparse.Namespace) -> None:
     """Write the file, and tell what is missing in it."""
-    from longtail.report.html import LIMIT, build_page, find_runs, read_run
+    from longtail.report.html import LIMIT, build_page, find_comparison, find_runs, read_comparison, read_run
     from longtail.training.files import make_folder, write_atomically
 
-    runs = [_with_predictions(read_run(folder), arguments) for folder in find_runs(arguments.run_folders)]
-    content = build_page(runs, title=arguments.title, images=not arguments.no_images).encode()
+    folders = find_runs(arguments.run_folders)
+    file = find_comparison(arguments.run_folders)
+    comparison = None if file is None else read_comparison(file)
+    if comparison is not None:
+        place = {name: at for at, name in enumerate(comparison.order)}
+        folders.sort(key=lambda folder: place.get(folder.name, len(place)))
+    runs = [_with_predictions(read_run(folder), arguments) for folder in folders]
+
+    def page(images: bool) -> bytes:
+        return build_page(runs, comparison, title=arguments.title, images=images).encode()
+
+    content = page(images=not arguments.no_images)
     if len(content) > LIMIT and not arguments.no_images:
         _notice(f"with images the page would have {_size(content)}; they are left out")
-        content = build_page(runs, title=arguments.title, images=False).encode()
+        content = page(images=False)
     if len(content) > LIMIT:
         _notice(f"the page has {_size(content)}; report fewer runs in one page to have smaller ones")
     make_folder(arguments.out.parent)

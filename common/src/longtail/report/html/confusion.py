@@ -42,17 +42,21 @@ class Confusion(NamedTuple):
     share: float
 
 
-def largest_confusions(matrix: Indices, most: int = 10) -> list[Confusion]:
-    """The entries beside the diagonal with the most images, the largest first."""
-    wrong = matrix.copy()
-    np.fill_diagonal(wrong, 0)
-    ranked = np.argsort(-wrong, axis=None, kind="stable")[:most]
-    places = [divmod(int(each), len(matrix)) for each in ranked]
-    totals = matrix.sum(axis=1)
+def largest_confusions(true: Indices, taken_for: Indices, most: int = 10) -> list[Confusion]:
+    """The confusions with the most images, the largest first.
+
+    Args:
+        true: class of each image, int64, shape (N,).
+        taken_for: the class that it was taken for, int64, shape (N,).
+        most: at most so many.
+    """
+    wrong = true != taken_for
+    pairs, images = np.unique(np.stack([true[wrong], taken_for[wrong]]), axis=1, return_counts=True)
+    ranked = np.argsort(-images, kind="stable")[:most]
+    totals = np.bincount(true)
     return [
-        Confusion(true, other, int(wrong[true, other]), float(wrong[true, other] / totals[true]))
-        for true, other in places
-        if wrong[true, other]
+        Confusion(int(pairs[0, at]), int(pairs[1, at]), int(images[at]), float(images[at] / totals[pairs[0, at]]))
+        for at in ranked
     ]
 
 
@@ -124,6 +128,7 @@ def _write_names(root: Element, names: Sequence[str], margin: float, cell: float
 def _write_shares(root: Element, shares: Shares, margin: float, cell: float) -> None:
     for row, column in zip(*(each.tolist() for each in np.nonzero(shares)), strict=True):
         share = shares[row, column]
-        look = "share middle over" if np.ceil(share * LEVELS) >= 8 else "share middle"
+        # from the seventh shade on, light numbers have more contrast than dark ones
+        look = "share middle over" if np.ceil(share * LEVELS - 1e-9) >= 7 else "share middle"
         at = (margin + (column + 0.5) * cell, margin + (row + 0.5) * cell + 4)
         svg.text(root, at, f"{100 * share:.0f}", look)

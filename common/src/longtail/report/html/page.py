@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from longtail import __version__
+from longtail.datasets.findings import counted, examples, shown
 from longtail.errors import UserError
 from longtail.report.html import curves, svg
 from longtail.report.html.by_size import by_size_figure
+from longtail.report.html.compared import HEADINGS, Compared
 from longtail.report.html.confusion import confusion_figure, largest_confusions
 from longtail.report.html.reliability import bins_of, reliability_figure
-from longtail.report.html.runs import ReportedRun, told_apart
+from longtail.report.html.runs import ReportedRun, judged, told_apart
 from longtail.report.html.worst import worst_classes
-from longtail.report.scores import scores
 
 LIMIT = 5_000_000
 """Bytes that a page should stay below."""
@@ -22,19 +23,28 @@ LIMIT = 5_000_000
 CLASS_ROWS = 1000
 """Classes that the table of accuracies shows; of more, the first by size."""
 
-_SCORES = scores("all", "balanced", "many", "medium", "few", "macro-F1", "worst class", "calibration error")
+FOLDED = 4
+"""Of more runs than these, what is told of each one alone is folded away."""
+
 _SELECTIONS = {
     "test": "best is the epoch with the highest accuracy on the test images, as the papers choose it, which flatters it",
     "val": "best is the epoch with the highest accuracy on held-out training images",
-    "last": "nothing was chosen: best is the last epoch",
+    "last": "nothing was chosen: the results are those of the last epoch",
 }
 
 
-def build_page(runs: Sequence[ReportedRun], *, title: str = "Long-tailed classification: report", images: bool = True) -> str:
+def build_page(
+    runs: Sequence[ReportedRun],
+    comparison: Compared | None = None,
+    *,
+    title: str = "Long-tailed classification: report",
+    images: bool = True,
+) -> str:
     """The runs as one HTML page that needs nothing else.
 
     Args:
         runs: at least one.
+        comparison: what their comparison found, if they are those of one.
         title: of the page.
         images: show examples of mistakes.
 
@@ -49,13 +59,17 @@ def build_page(runs: Sequence[ReportedRun], *, title: str = "Long-tailed classif
             version=__version__,
             runs=runs,
             keys=[svg.key(at) for at in range(len(runs))],
-            scores=list(_SCORES),
+            comparison=comparison,
+            folded=FOLDED,
+            scores=list(HEADINGS),
             summary=[_summary(run) for run in runs],
             notes=_shared_notes(runs),
             by_size=by_size_figure(runs),
             class_tables=list(_class_tables(runs)),
             class_rows=CLASS_ROWS,
             curves=_curves(runs),
+            same_accuracy=_same_accuracy(runs),
+            unpredicted_because=_unpredicted(runs),
             details=[_detail(run, at, images) for at, run in enumerate(runs)],
             images=images,
             differing=_differing(runs),
@@ -84,13 +98,20 @@ def _percent(share: float | None) -> str:
 
 
 def _summary(run: ReportedRun) -> list[dict[str, Any]]:
-    """The rows of the best and the last epoch."""
-    rows = []
-    for which in ("best", "last"):
-        result = run.result(which)
-        cells = [_percent(None if result is None else result.get(each)) for each in _SCORES.values()]
-        rows.append({"which": which, "epoch": "absent" if result is None else int(result.get("epoch", 0)) + 1, "cells": cells})
-    return rows
+    """The rows of the best and the last epoch: one row, where these are the same."""
+    results = {which: run.result(which) for which in ("best", "last")}
+    epochs = {which: "absent" if each is None else int(each.get("epoch", 0)) + 1 for which, each in results.items()}
+    if epochs["best"] == epochs["last"]:
+        rows = {"last" if run.selection == "last" else "best and last": "last"}
+    else:
+        rows = {which: which for which in results}
+    return [
+        {
+            "epoch": f"{label}: {epochs[which]}",
+            "cells": [_percent((results[which] or {}).get(each)) for each in HEADINGS.values()],
+        }
+        for label, which in rows.items()
+    ]
 
 
 def _shared_notes(runs: Sequence[ReportedRun]) -> list[tuple[str, list[str]]]:
@@ -102,33 +123,67 @@ def _shared_notes(runs: Sequence[ReportedRun]) -> list[tuple[str, list[str]]]:
 
 
 def _notes(run: ReportedRun) -> Iterator[str]:
+    yield _data(run)
+    untested = [name for name, value in zip(run.class_names, run.accuracies(), strict=True) if value is None]
+    if untested and len(untested) < len(run.class_names):
+        yield f"{counted(len(untested), 'class', 'classes')} without test images: {examples(untested)}"
     yield _SELECTIONS.get(run.selection, "how the best epoch was chosen is unknown")
     if not run.is_finished:
         yield "training has not come to its end: these are the best epoch so far and the latest"
     identity = run.record.get("identity", {})
     if "shots_many" in identity and "shots_few" in identity:
         yield f"many: more than {identity['shots_many']} training images, few: fewer than {identity['shots_few']}"
-    worst = (run.result("best") or {}).get("worst_class")
-    if isinstance(worst, int) and worst < len(run.class_names):
-        yield f"worst class of the best epoch: {run.class_names[worst]}"
+
+
+def _data(run: ReportedRun) -> str:
+    """What it was trained and tested on, in a line."""
+    name = shown(Path(str(run.record.get("identity", {}).get("data") or "unknown data")).name)
+    low, high = min(run.class_counts), max(run.class_counts)
+    told = f"trained on {name}: {counted(len(run.class_counts), 'class', 'classes')}, "
+    told += f"{counted(sum(run.class_counts), 'training image')}, {low:,} to {high:,} a class"
+    tested = (run.result("last") or {}).get("samples")
+    return told + (f"; {counted(int(tested), 'test image')}" if tested else "")
 
 
 def _class_tables(runs: Sequence[ReportedRun]) -> Iterator[dict[str, Any]]:
     """For each set of classes the runs that have it, and the accuracy of each class in them, largest class first."""
-    for names, counts in dict.fromkeys((run.class_names, run.class_counts) for run in runs):
-        members = [run for run in runs if (run.class_names, run.class_counts) == (names, counts)]
+    for names in dict.fromkeys(run.class_names for run in runs):
+        members = [run for run in runs if run.class_names == names]
         accuracies = [run.accuracies() for run in members]
-        order = sorted(range(len(names)), key=counts.__getitem__, reverse=True)
+        # runs that hold out images train on fewer than others
+        counts = [sorted({run.class_counts[label] for run in members}) for label in range(len(names))]
+        order = sorted(range(len(names)), key=lambda label: counts[label][-1], reverse=True)
         rows = [
-            (names[label], counts[label], [_percent(values[label]) for values in accuracies]) for label in order[:CLASS_ROWS]
+            (
+                names[label],
+                " to ".join(f"{each:,}" for each in dict.fromkeys((counts[label][0], counts[label][-1]))),
+                [_percent(values[label]) for values in accuracies],
+            )
+            for label in order[:CLASS_ROWS]
         ]
         yield {"runs": [run.name for run in members], "rows": rows, "classes": len(order)}
+
+
+def _unpredicted(runs: Sequence[ReportedRun]) -> list[tuple[str, list[str]]]:
+    """The reasons why predictions are not known, each with the runs that it holds for."""
+    without = [run for run in runs if run.predicted is None]
+    return [(why, [run.name for run in without if run.why_not == why]) for why in dict.fromkeys(run.why_not for run in without)]
+
+
+def _same_accuracy(runs: Sequence[ReportedRun]) -> bool:
+    """Whether accuracy and balanced accuracy are one, as on a balanced test set."""
+    results = [judged(line) or {} for run in runs for line in run.epochs]
+    pairs = [(each.get("accuracy"), each.get("balanced_accuracy")) for each in results]
+    known = [(plain, balanced) for plain, balanced in pairs if plain is not None and balanced is not None]
+    return bool(known) and all(abs(plain - balanced) < 1e-9 for plain, balanced in known)
 
 
 def _curves(runs: Sequence[ReportedRun]) -> list[str]:
     drawn = (
         curves.curve_figure(runs, curves.accuracy_of, mark="accuracy", title="Accuracy by epoch", label="accuracy (%)"),
-        curves.curve_figure(
+        None
+        if _same_accuracy(runs)
+        else curves.curve_figure(
             runs,
             curves.balanced_accuracy_of,
             mark="balanced-accuracy",
@@ -151,14 +206,13 @@ def _detail(run: ReportedRun, at: int, images: bool) -> dict[str, Any]:
         "reliability": None if predicted is None else reliability_figure(predicted, f"reliability-{at}"),
         "bins": [] if predicted is None else bins_of(predicted),
         "confusion": None,
-        "confusions": [],
+        "confusions": [] if predicted is None else largest_confusions(predicted.data.labels, predicted.labels),
         "worst": worst_classes(run, with_images=images),
         "settings": sorted(_flat(run.record.get("identity", {}))),
         "versions": list(_flat(run.record.get("versions", {}))),
     }
     if matrix is not None:
         found["confusion"] = confusion_figure(matrix, run.class_names, run.class_counts, f"confusion-{at}")
-        found["confusions"] = largest_confusions(matrix)
     return found
 
 

@@ -14,7 +14,7 @@ LEFT, RIGHT, TOP, BOTTOM = 46, 12, 12, 42
 """Margins around the axes."""
 
 STYLES = 6
-"""Colours and markers there are; further series repeat them with broken lines."""
+"""Colours and markers there are; further series repeat them with other lines."""
 
 DASHES = ("", "6 3", "2 3", "8 3 2 3")
 
@@ -147,7 +147,8 @@ def draw_line(root: Element, points: Iterable[Point], series: int) -> None:
     path = "L".join(f"{number(x)} {number(y)}" for x, y in points)
     if path:
         attributes = {"class": f"line series-{series % STYLES}", "d": f"M{path}"}
-        dash = DASHES[series // STYLES % len(DASHES)]
+        # neighbours differ, and so do those of one colour
+        dash = DASHES[(series + series // STYLES) % len(DASHES)]
         SubElement(root, "path", attributes | ({"stroke-dasharray": dash} if dash else {}))
 
 
