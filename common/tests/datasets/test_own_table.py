@@ -1,5 +1,6 @@
 """Tables of somebody's own: columns, delimiters, paths, labels, splits."""
 
+import errno
 import logging
 from pathlib import Path
 
@@ -181,6 +182,16 @@ def test_missing_images_are_looked_for_where_most_of_them_are(folder):
         (folder / name).touch()
     path = write(folder, "image_id,label\n1,x\n2,y\n3,y\n", "train.csv")
     with pytest.raises(UserError, match=r"3 of the 3 images are missing\nthere is train/1\.jpg: write the paths from"):
+        gather_table(path)
+
+
+def test_a_table_that_may_not_be_read_is_told(folder, monkeypatch):
+    def denied(_path):  # the tests may run as root, whom chmod does not stop
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    path = write(folder, PLAIN)
+    monkeypatch.setattr(Path, "read_bytes", denied)
+    with pytest.raises(UserError, match=r"cannot read .*labels\.csv: Permission denied\nallow reading it"):
         gather_table(path)
 
 

@@ -162,7 +162,7 @@ def _text(path: Path) -> str:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise UserError(f"cannot read {shown(path)}: {error.strerror}") from error
+        raise UserError(f"cannot read {shown(path)}: {error.strerror}\nallow reading it, or give another table") from error
     if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
         text = content.decode("utf-16", "replace")
     elif b"\0" in content[:4096] or content[:4] in (b"PK\x03\x04", b"%PDF") or content[:2] == b"\x1f\x8b":
