@@ -224,7 +224,7 @@ def test_mistakes_about_runs_are_told(copy, tmp_path):
     assert "it has no run.json, as `longtail train` writes it" in mistake(tmp_path / "nowhere")
     assert "give the folder of the run" in mistake(folder / "run.json")
     (folder / "ckpt.best.pth.tar").unlink()
-    assert "no best checkpoint ckpt.best.pth.tar yet, but ckpt.pth.tar" in mistake()
+    assert "no best checkpoint ckpt.best.pth.tar yet, but ckpt.pth.tar, which --which last takes" in mistake()
     (folder / "ckpt.pth.tar").write_bytes(b"damaged")
     assert "is not a readable checkpoint" in mistake(which="last")
     (folder / "ckpt.pth.tar").unlink()
@@ -252,6 +252,8 @@ def test_runs_that_cannot_be_made_again_are_told(copy):
     assert "no method 'magic' is installed" in mistake(model={**record["model"], "method": "magic"})
     options = {**record["model"]["options"], "sorcery": 1}
     assert "written by another version of erm" in mistake(model={**record["model"], "options": options})
+    assert "by another version of erm, or changed" in mistake(input={**record["input"], "class_names": ["a", "b"]})
+    assert "is not a run of `longtail train`, but of: x" in mistake(identity=None, command="x")
     assert "checkpoint of another model" in mistake(model={**record["model"], "backbone": "resnet32"})
 
 

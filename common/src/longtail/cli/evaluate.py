@@ -189,6 +189,7 @@ def _explain(trained: TrainedRun, plain: Summary, record: dict[str, Any]) -> Non
         print(f"the network gives cosines; probabilities are those of {trained.logit_scale:g} times as much, as in its loss")
     if trained.adjustment is not None:
         print(f"adjusted: {trained.adjustment}")
+        print("longtail predict and longtail export adjust logits with the same options")
     absent = record["classes_without_images"]
     if absent:
         named = ", ".join(absent[:5]) + (", ..." if len(absent) > 5 else "")

@@ -335,7 +335,7 @@ def _record(folder: Path) -> dict[str, Any]:
         hint = f"; {there[0]} is one" if there else ", as `longtail train` writes it"
         raise UserError(f"{folder} is not the folder of a run: it has no {RUN_JSON}{hint}")
     record: dict[str, Any] = read_json(folder / RUN_JSON)
-    if not isinstance(record, dict) or not {"model", "input", "class_counts"} <= record.keys():
+    if not isinstance(record, dict) or not {"model", "input", "class_counts", "identity"} <= record.keys():
         command = str(record.get("command", "")) if isinstance(record, dict) else ""
         if command.startswith("longtail "):
             raise UserError(
@@ -356,7 +356,8 @@ def _checkpoint(folder: Path, record: Mapping[str, Any], which: str) -> Path:
     if file.is_file():
         return file
     if other.is_file():
-        raise UserError(f"{folder} has no {which} checkpoint {file.name} yet, but {other.name}")
+        there = "last" if which == "best" else "best"
+        raise UserError(f"{folder} has no {which} checkpoint {file.name} yet, but {other.name}, which --which {there} takes")
     state = "" if record.get("finished") else "; its training was stopped before the end of an epoch"
     raise UserError(f"{folder} has no checkpoint {file.name}{state}")
 
@@ -370,8 +371,12 @@ def _made_again(record: Mapping[str, Any], folder: Path, runtime: RuntimeOptions
             **{name: tuple(value) if isinstance(value, list) else value for name, value in model["options"].items()}
         )
         data = _data(record)
-    except (TypeError, KeyError) as error:
-        raise UserError(f"{folder / RUN_JSON} was written by another version of {model['method']}: {error}") from error
+    except UserError:
+        raise
+    except (TypeError, KeyError, ValueError) as error:
+        raise UserError(
+            f"{folder / RUN_JSON} was written by another version of {model['method']}, or changed: {error}"
+        ) from error
     setting = Setting(torch.device("cpu"), Ranks(), Randomness(0), runtime)
     stage = method.build(
         data,
