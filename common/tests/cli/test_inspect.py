@@ -65,6 +65,19 @@ def test_errors_are_told_and_prevent_training(photos, longtail):
     assert "or train with --on-bad-image skip" in ended.out
     assert "link in a circle: cats, all/again" in ended.out
     assert "training cannot start: one error to mend, see above" in ended.out
+    told = ended.out[ended.out.index("error: ") :].splitlines()
+    assert all(line == line.rstrip() for line in told if line.startswith("    "))
+
+
+def test_what_is_told_without_a_remedy_leaves_no_gap(photos, longtail, tmp_path):
+    lines = [f'"{path.relative_to(tmp_path)}","{path.parent.name}"' for path in sorted(photos.rglob("*.png"))]
+    (tmp_path / "all.csv").write_text("\n".join(["path,label", *lines]))
+    ended = longtail("data", "inspect", "all.csv")
+    assert ended.code == 0
+    told = ended.out[ended.out.index("warning: ") :].splitlines()
+    assert told.index("note: columns, separated by commas: path = 'path', label = 'label'") > 0
+    assert told.count("") == 1, "above the last line"
+    assert not any(line.isspace() for line in told)
 
 
 def test_a_table_that_cannot_be_read_is_a_finding(longtail, tmp_path):

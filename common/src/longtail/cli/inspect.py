@@ -216,8 +216,9 @@ def _show_findings(found: Inspection, shown_on: Console) -> None:
     for finding in found.findings:
         sign = _SIGNS[finding.level]
         shown_on.print(f"{sign}: {escape(finding.text)}")
-        for line in Text(finding.remedy).wrap(shown_on, max(20, shown_on.width - 4)):
-            shown_on.print(Text("    ").append_text(line), soft_wrap=True)
+        if finding.remedy:
+            for line in Text(finding.remedy).wrap(shown_on, max(20, shown_on.width - 4)):
+                shown_on.print(Text("    ").append_text(line), soft_wrap=True)
 
 
 def _show_verdict(found: Inspection, command: str, shown_on: Console) -> None:

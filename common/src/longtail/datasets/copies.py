@@ -80,7 +80,7 @@ def told_of_copies(groups: Sequence[Sequence[Copy]], class_names: Sequence[str])
         if leaks:
             of_other = [copy.name for group in leaks for copy in group if copy.part == other]
             text = f"{counted(len(of_other), 'image')} of {other} also in {one}, the same bytes: {examples(of_other)}"
-            remedy = f"delete them from {one} or from {other}, or the accuracy on {other} flatters"
+            remedy = f"delete all but one of each, or the accuracy on {other} flatters"
             yield Finding(WARNING, f"copies-in-{one}-and-{other}", text, remedy, tuple(of_other))
     disputed = [group for group in groups if len({copy.label for copy in group}) > 1]
     if disputed:
