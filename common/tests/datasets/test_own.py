@@ -285,3 +285,11 @@ def test_a_path_must_be_there_and_first_draws_nothing(tmp_path):
     fill(tmp_path, *images("a", 2), *images("b", 2))
     with pytest.raises(UserError, match="--split-seed takes a number"):
         create_data(str(tmp_path), split_seed=None)
+
+
+@pytest.mark.parametrize("path", ["x" * 300, "~no-such-user-of-this-machine/photos"])
+def test_what_cannot_be_a_path_is_told(path):
+    with pytest.raises(UserError, match=r"^cannot reach "):
+        create_data(path)
+    with pytest.raises(UserError, match=r"^cannot reach "):
+        find_own(path)

@@ -79,11 +79,18 @@ def reasons(start: Callable[[], bytes]) -> Iterator[None]:
         raise
     except UnidentifiedImageError:
         raise UnreadableImage(_what_else(start())) from None
+    except Image.DecompressionBombError:
+        raise _too_large("more pixels than twice") from None
     except Exception as error:  # damaged files fail in any operation of Pillow: SyntaxError, struct.error, ValueError, ...
         raise UnreadableImage(" ".join(str(error).split()) or type(error).__name__) from error
 
 
 _START_LENGTH = 64
+
+
+def _too_large(size: str) -> UnreadableImage:
+    """A picture of this size, in words, has too many pixels."""
+    return UnreadableImage(f"{size} the {Image.MAX_IMAGE_PIXELS} that are safe to decode; make the picture smaller")
 
 
 def _what_else(start: bytes) -> str:
@@ -141,7 +148,7 @@ def _pixels(image: Image.Image, content: Pixels, upright: bool) -> Pixels:
 def check_size(image: Image.Image) -> None:
     """An UnreadableImage if it would take too much memory; Pillow only warns up to twice its limit."""
     if not _is_safe(image.height, image.width):
-        raise UnreadableImage(f"{image.width} x {image.height} pixels, more than the {Image.MAX_IMAGE_PIXELS} that are safe")
+        raise _too_large(f"{image.width} x {image.height} pixels, more than")
 
 
 def pixels_of(image: Image.Image, *, upright: bool = False) -> Pixels:

@@ -15,7 +15,7 @@ from longtail.datasets.defaults import TEST_FRACTION
 from longtail.datasets.digits import load_digits
 from longtail.datasets.folder import load_folder
 from longtail.datasets.lists import load_list_data
-from longtail.datasets.own import load_own
+from longtail.datasets.own import is_there, load_own
 from longtail.datasets.published import LISTS
 from longtail.datasets.splits import stratified_holdout
 from longtail.datasets.tables import TABLES, load_tables
@@ -44,14 +44,13 @@ def known_or_there(name: str) -> str:
     Raises:
         UserError: it is neither.
     """
-    path = Path(name).expanduser()
-    if is_own(name) and not path.exists():
-        if path.name != name:
+    if is_own(name) and not is_there(name):
+        if Path(name).name != name:
             raise UserError(f"there is no folder or table {name!r}")
         raise UserError(
             f"unknown data set {name!r}; choose one of {', '.join(DATASETS)}, or give the path of a folder or table"
         )
-    return str(path.resolve()) if is_own(name) else name
+    return str(Path(name).expanduser().resolve()) if is_own(name) else name
 
 
 def create_data(

@@ -155,12 +155,8 @@ def _table(text: str) -> Entries:
     )
 
 
-def columns(text: str, delimiter: str = ",") -> list[tuple[int, str, list[str]]]:
-    """Number, text and columns of each line that is not blank.
-
-    Args:
-        text: of a table.
-        delimiter: what stands between columns.
+def columns(text: str) -> list[tuple[int, str, list[str]]]:
+    """Number, text and columns of each line of a table that is not blank.
 
     Raises:
         ValueError: a line's quotation marks do not match, with its number.
@@ -171,7 +167,7 @@ def columns(text: str, delimiter: str = ",") -> list[tuple[int, str, list[str]]]
             continue
         try:
             # One by one: a quotation mark that nothing closes would otherwise take in all lines below it.
-            rows.append((number, line, next(csv.reader([line], delimiter=delimiter, strict=True))))
+            rows.append((number, line, next(csv.reader([line], strict=True))))
         except csv.Error as error:
             raise ValueError(f"line {number}: {error}") from error
     return rows

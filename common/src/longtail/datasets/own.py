@@ -59,6 +59,18 @@ def own_name(path: str | Path) -> str:
     return shown(path.name if path.is_dir() else path.stem) or "data"
 
 
+def is_there(path: str | Path) -> bool:
+    """Whether there is a file or a folder of this path.
+
+    Raises:
+        UserError: a folder on the way must not be entered, or this cannot be a path.
+    """
+    try:
+        return Path(path).expanduser().exists()
+    except (OSError, RuntimeError) as error:  # the latter for the home of a user who is not there
+        raise UserError(f"cannot reach {shown(path)}: {getattr(error, 'strerror', None) or error}") from error
+
+
 def find_own(
     path: str | Path, *, test_fraction: float = TEST_FRACTION, split_seed: int = 0, demand_images: bool = True
 ) -> OwnData:
@@ -76,9 +88,9 @@ def find_own(
     Raises:
         UserError: there is nothing, or it cannot be read, or the fraction is out of range.
     """
-    path = Path(path).expanduser()
-    if not path.exists():
+    if not is_there(path):
         raise UserError(f"there is no folder or table {shown(path)}")
+    path = Path(path).expanduser()
     gathered = gather_folder(path) if path.is_dir() else gather_table(path, demand_images=demand_images)
     classes = gathered.class_names
     parts = {part: _images(gathered, part, classes) for part in gathered.parts}

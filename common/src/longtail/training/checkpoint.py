@@ -97,8 +97,14 @@ def load_plain(path: Path, *, allowed: Sequence[type] = ()) -> Any:
         named = re.search(r"GLOBAL ([\w.]+)", str(error))
         if named is not None:
             raise UserError(f"{path} holds {named[1]}, which is no plain data: reading it could run a program") from error
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(f"{path} is not a readable checkpoint, or damaged: {reason[:200]}") from error
+        raise UserError(f"{path} is not a readable checkpoint: {_why_unreadable(error)}") from error
+
+
+def _why_unreadable(error: Exception) -> str:
+    """Why PyTorch could not read a file; its own words are about its internals, and advise to trust the file."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return "it is damaged, cut off, or of another kind"
 
 
 def _numpy_numbers() -> list[Any]:
