@@ -61,7 +61,19 @@ print(sorted({{"torch", "numpy", "torchvision", "timm", "rich", "shtab", "matplo
 
 def test_every_command_says_what_it_does():
     told = re.findall(r"^    ([a-z]+)\s+\S", create_parser().format_help(), flags=re.MULTILINE)
-    assert told == ["demo", "methods", "train", "compare", "predict", "eval", "report", "export", "data", "completion"]
+    assert told == [
+        "demo",
+        "methods",
+        "train",
+        "compare",
+        "predict",
+        "eval",
+        "report",
+        "export",
+        "reproduce",
+        "data",
+        "completion",
+    ]
 
 
 @pytest.mark.parametrize("words", HELP, ids=" ".join)

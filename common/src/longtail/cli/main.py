@@ -6,7 +6,7 @@ import io
 import sys
 
 from longtail import __version__
-from longtail.cli import compare, completion, data, demo, evaluate, export, methods, predict, report, train
+from longtail.cli import compare, completion, data, demo, evaluate, export, methods, predict, report, reproduce, train
 from longtail.cli.parsing import Parser
 from longtail.training.commands import run_command
 
@@ -30,7 +30,7 @@ def create_parser() -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"longtail {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for each in (demo, methods, train, compare, predict, evaluate, report, export, data, completion):
+    for each in (demo, methods, train, compare, predict, evaluate, report, export, reproduce, data, completion):
         each.add_parser(commands)
     return parser
 

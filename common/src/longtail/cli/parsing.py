@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import types
 import typing
 from collections.abc import Callable, Collection, Iterable
@@ -27,13 +28,23 @@ class Parser(argparse.ArgumentParser):
     """A parser whose complaints are short, and whose flags are never abbreviated, so that a new flag breaks no old command.
 
     The examples of a command are its `epilog`, several lines that are printed as they are.
+
+    Args:
+        passed_on: name under which the namespace has the words after `--`, for commands that pass them on untouched.
+        settings: see `argparse.ArgumentParser`.
     """
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, *, passed_on: str | None = None, **settings: Any) -> None:
+        self._passed_on = passed_on
         super().__init__(**{"allow_abbrev": False, "formatter_class": _WithExamples, **settings})
 
     def parse_known_args(self, args: Iterable[str] | None = None, namespace: Any = None) -> tuple[Any, list[str]]:
         """Raises UserError for a flag that is none of this command's, since the command above it would name its own help."""
+        if self._passed_on is not None:
+            words = list(sys.argv[1:] if args is None else args)
+            end = words.index("--") if "--" in words else len(words)
+            args, namespace = words[:end], namespace or argparse.Namespace()
+            setattr(namespace, self._passed_on, words[end + 1 :])
         parsed, left = super().parse_known_args(args, namespace)
         if left:
             meant = [_nearest(word, self._option_string_actions) for word in left if word.startswith("--")]
