@@ -122,7 +122,7 @@ def _told(each: Published) -> Iterator[str]:
     chosen = "" if not each.figures else f"; epoch: {each.chosen_by}"
     yield f"published: {f'{figures} %' if figures else UNKNOWN}{chosen}"
     for reruns in each.reruns:
-        yield f"run again by {reruns.who}: {', '.join(map(str, reruns.accuracies))} %"
+        yield f"run again by {reruns.who}: {', '.join(f'{value:.2f}' for value in reruns.accuracies)} %"
     yield f"source: {each.source}"
     if each.remark:
         yield f"note: {each.remark}"

@@ -58,12 +58,12 @@ class Reproduction:
     @property
     def rows(self) -> list[Row]:
         """All that was measured, in order."""
-        return [row for record in self.records for row in _rows(record["results"])]
+        return [row for record in self.records for row in _rows(record)]
 
     @property
     def judged(self) -> Row:
         """What is held against the published figure: the last evaluation, or else the best epoch."""
-        return next(_rows(self.records[-1]["results"]))
+        return next(_rows(self.records[-1]))
 
     @property
     def difference(self) -> float | None:
@@ -127,11 +127,11 @@ class Reproduction:
         yield f"epoch, here: {self.chosen_by}"
         if self.published.remark:
             yield f"note: {self.published.remark}"
+        if self.differences:
+            yield f"not comparable with what was published: {'; '.join(self.differences)}"
         if self.difference is None:
             yield "no published figure is known, so there is nothing to compare with"
-        elif self.differences:
-            yield f"not comparable with what was published: {'; '.join(self.differences)}"
-        else:
+        elif not self.differences:
             yield self._sentence(self.difference)
         yield f"one seed ({self._seed}) is no proof: other seeds give other figures, here as in the paper"
 
@@ -159,10 +159,11 @@ def reasons(records: Sequence[Mapping[str, Any]]) -> list[str]:
     return [f"{left_out} images could not be read and were left out"] if left_out else []
 
 
-def _rows(results: Mapping[str, Any]) -> Iterator[Row]:
+def _rows(record: Mapping[str, Any]) -> Iterator[Row]:
     """What a run came to; first what is judged."""
-    if "test" in results:
-        yield Row.of("here, evaluated", results["test"])
+    results = record["results"]
+    if "test" in results:  # of a script that evaluates
+        yield Row.of(f"here, {record['command'].split()[0]}", results["test"])
         return
     best, last = results["best"], results["last"]
     for what, summary in (("best", best), ("last", last)):
