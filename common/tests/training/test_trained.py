@@ -16,7 +16,7 @@ from longtail.datasets.digits import load_digits
 from longtail.datasets.labelled import load_labelled
 from longtail.errors import UserError
 from longtail.losses import LDAM
-from longtail.training.priors import Adjustment, adjustment, learnt_prior, prior_shares
+from longtail.training.priors import Adjustment, adjustment, prior_shares
 from longtail.training.trained import Predictions
 
 BATCH, STEPS = 16, 2
@@ -223,6 +223,8 @@ def test_mistakes_about_runs_are_told(copy, tmp_path):
     assert mistake(tmp_path).endswith(f"it has no run.json; {folder} is one")
     assert "it has no run.json, as `longtail train` writes it" in mistake(tmp_path / "nowhere")
     assert "give the folder of the run" in mistake(folder / "run.json")
+    with pytest.raises(UserError, match="erm predicts in one way only; there is no reading 'flip'"):
+        longtail.load_run(folder, reading="flip", device="cpu")
     (folder / "ckpt.best.pth.tar").unlink()
     assert "no best checkpoint ckpt.best.pth.tar yet, but ckpt.pth.tar, which --which last takes" in mistake()
     (folder / "ckpt.pth.tar").write_bytes(b"damaged")
@@ -335,7 +337,7 @@ def test_an_adjustment_says_what_was_assumed(run):
 
 
 def test_balanced_softmax_has_taken_the_prior_out_itself(run, photo_run):
-    assert (learnt_prior(run), learnt_prior(photo_run)) == ("uniform", "train")
+    assert (run.recipe.learnt_prior, photo_run.recipe.learnt_prior) == ("uniform", "train")
 
 
 def test_importing_longtail_imports_nothing_heavy():

@@ -25,6 +25,12 @@ def add_run(parser: Parser) -> None:
         default="best",
         help="checkpoint of the chosen or of the latest epoch (default: %(default)s)",
     )
+    parser.add_argument(
+        "--reading",
+        metavar="NAME",
+        help="another way to predict with this network that its method offers and run.json tells the results of, such as flip "
+        "(LCSL) or tau=1 (CADEL)",
+    )
 
 
 def add_showing(parser: Parser) -> None:
@@ -84,6 +90,7 @@ def about(run: TrainedRun) -> dict[str, object]:
         "run": str(run.folder),
         "checkpoint": run.which,
         "epoch": run.epoch,
+        "reading": run.reading,
         "source_prior": None if adjustment is None else adjustment.source,
         "target_prior": None if adjustment is None else adjustment.target,
     }
@@ -94,7 +101,7 @@ def load(arguments: argparse.Namespace, device: str) -> TrainedRun:
     from longtail.training.devices import make_exact
     from longtail.training.trained import load_run
 
-    loaded = load_run(arguments.run_folder, arguments.which, device=device)
+    loaded = load_run(arguments.run_folder, arguments.which, reading=arguments.reading, device=device)
     make_exact(loaded.device)
     if not loaded.is_finished:
         whose = "the best epoch so far" if loaded.which == "best" else "the latest state"

@@ -84,6 +84,7 @@ def describe(run: TrainedRun, form: str) -> dict[str, Any]:
         "options": run.record["model"]["options"],
         "checkpoint": run.which,
         "epoch": run.epoch,
+        "reading": run.reading,
         "class_names": list(run.class_names),
         "class_counts": run.class_counts.tolist(),
         "input": {"name": INPUT, "dtype": "float32", "shape": ["batch", 3, size, size]},
@@ -119,8 +120,9 @@ def _framed(framing: CentreCrop) -> list[str]:
 
 def _after(run: TrainedRun) -> list[str]:
     """What makes logits of the answers of the method's network, step by step."""
+    read = [] if run.reading is None else [f"what {run.method} calls {run.reading}"]
     scaled = ["multiply by logit_scale"] if run.logit_scale != 1 else []
-    return scaled + (["add log target_shares - log source_shares of adjustment"] if run.adjustment is not None else [])
+    return read + scaled + (["add log target_shares - log source_shares of adjustment"] if run.adjustment is not None else [])
 
 
 class _Network(nn.Module):
@@ -129,14 +131,14 @@ class _Network(nn.Module):
     def __init__(self, run: TrainedRun) -> None:
         super().__init__()
         self.backbone = run.recipe.backbone
-        # in a tuple, so that it is no submodule
-        self._recipe = (run.recipe,)
+        # a bound method is no submodule, as the recipe would be
+        self._predict = run.predictor
         self._scale = run.logit_scale
         self.shift: Tensor | None
         self.register_buffer("shift", None if run.adjustment is None else run.adjustment.shift.to(run.device))
 
     def forward(self, images: Tensor) -> Tensor:
-        logits = self._recipe[0].predict(images).float()
+        logits = self._predict(images).float()
         logits = logits if self._scale == 1 else logits * self._scale
         return logits if self.shift is None else logits + self.shift
 

@@ -17,7 +17,6 @@ import torch
 from torch import Tensor
 
 from longtail.errors import UserError
-from longtail.losses import BalancedSoftmax, LogitAdjustment
 
 if TYPE_CHECKING:
     from longtail.training.trained import TrainedRun
@@ -83,12 +82,14 @@ def adjustment(run: TrainedRun, target: Prior, source: Prior | None = None) -> A
     Args:
         run: with classes and class counts.
         target: the prior of the images to come.
-        source: the prior that the logits have learnt; None takes `learnt_prior`.
+        source: the prior that the logits have learnt; None takes the recipe's `learnt_prior`.
 
     Raises:
-        UserError: a prior cannot be read, its classes are not the run's, or the source gives a class no share.
+        UserError: a prior cannot be read, its classes are not the run's, the source gives a class no share, or nobody knows it.
     """
-    learnt = learnt_prior(run) if source is None else source
+    if source is None and run.reading is not None:
+        raise UserError(f"for which prior the reading {run.reading!r} predicts is not known; name it (--source-prior)")
+    learnt = run.recipe.learnt_prior if source is None else source
     from_shares, to_shares = prior_shares(learnt, run), prior_shares(target, run)
     if not (from_shares > 0).all():
         name = run.class_names[int(from_shares.argmin())]
@@ -101,12 +102,6 @@ def adjustment(run: TrainedRun, target: Prior, source: Prior | None = None) -> A
 
 def _called(prior: Prior) -> str:
     return str(prior) if isinstance(prior, str | Path) else _GIVEN
-
-
-def learnt_prior(run: TrainedRun) -> str:
-    """The prior that a run's logits have learnt: `uniform` where the loss takes the training set's out, otherwise `train`."""
-    losses = (BalancedSoftmax, LogitAdjustment)
-    return "uniform" if any(isinstance(each, losses) for each in run.recipe.modules()) else "train"
 
 
 def prior_shares(prior: Prior, run: TrainedRun) -> Shares:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 from torch import Tensor, nn
 
 from longtail.loading.base import Batch
-from longtail.losses import Loss
+from longtail.losses import BalancedSoftmax, LogitAdjustment, Loss
 from longtail.metrics import Summary
 from longtail.randomness import Randomness
 
@@ -111,6 +112,19 @@ class Recipe(nn.Module, ABC):
         Only the chosen one meets the test set, if there is a validation set. All read the same `outputs`, computed once.
         """
         return {}
+
+    def predictors(self) -> dict[str, Predict]:
+        """All ways besides `predict` to predict with the trained network, by name: final predictors and readings."""
+        return {**self.final_predictors(), **{name: partial(self._read, read) for name, read in self.readings().items()}}
+
+    def _read(self, read: Reading, images: Tensor) -> Tensor:
+        return read(self.outputs(images))
+
+    @property
+    def learnt_prior(self) -> str:
+        """Shares of the classes that `predict` answers for: `train`, or `uniform` where the loss takes those of training out."""
+        losses = (BalancedSoftmax, LogitAdjustment)
+        return "uniform" if any(isinstance(each, losses) for each in self.modules()) else "train"
 
     def outputs(self, images: Tensor) -> Tensor:
         """What predictions are read from, of images (B, 3, H, W): where there are several ways to read, computed but once."""

@@ -31,7 +31,7 @@ from longtail.training.files import read_json
 from longtail.training.method import Setting, load_method
 from longtail.training.pictures import Pictures, Shower, as_sequence
 from longtail.training.priors import Adjustment, Prior, adjustment
-from longtail.training.recipe import Recipe
+from longtail.training.recipe import Predict, Recipe
 from longtail.training.run_folder import RUN_JSON, CheckpointNames
 from longtail.training.runtime import RuntimeOptions
 from longtail.training.stage import Stage
@@ -103,7 +103,7 @@ class TrainedRun:
         record: its `run.json`.
         which: `best` or `last`.
         epoch: epochs that this network was trained for.
-        recipe: the method's, in evaluation mode; its `predict` is what the run was evaluated with.
+        recipe: the method's, in evaluation mode; its `predict` is what the epochs of the run were evaluated with.
         class_names: C of them.
         class_counts: training images per class, int64 (C,).
         image_size: side in pixels of what the network sees.
@@ -112,6 +112,7 @@ class TrainedRun:
         thresholds: bounds of the shot groups.
         options: precision and memory format.
         device: where the network is.
+        reading: name of the way to predict, one of the recipe's `predictors`; None is its `predict`.
         adjustment: to another class prior than the learnt one, see `adjusted`.
     """
 
@@ -129,6 +130,7 @@ class TrainedRun:
     thresholds: ShotThresholds
     options: RuntimeOptions
     device: torch.device
+    reading: str | None = None
     adjustment: Adjustment | None = None
 
     @property
@@ -147,6 +149,11 @@ class TrainedRun:
         if not isinstance(getattr(self.recipe.backbone, "classifier", None), CosineLinear):
             return 1.0
         return next((float(each.scale) for each in self.recipe.modules() if isinstance(each, LDAM)), 1.0)
+
+    @property
+    def predictor(self) -> Predict:
+        """Maps images (B, 3, H, W) to what the method predicts, shape (B, C)."""
+        return self.recipe.predict if self.reading is None else self.recipe.predictors()[self.reading]
 
     def adjusted(self, target: Prior, source: Prior | None = None) -> TrainedRun:
         """The same network, whose predictions answer for other shares of the classes than the learnt ones.
@@ -169,7 +176,7 @@ class TrainedRun:
     def _learnt_logits(self, images: Tensor) -> Tensor:
         with torch.no_grad(), autocast(self.device, self.options.precision):
             shown = images if self.options.channels_last else images.contiguous()
-            return self.recipe.predict(shown).float() * self.logit_scale
+            return self.predictor(shown).float() * self.logit_scale
 
     def predict(self, images: Pictures, *, batch_size: int = 64) -> Predictions:
         """Probabilities of the classes.
@@ -279,16 +286,18 @@ def _checked_batch(batch_size: int) -> int:
     return batch_size
 
 
-def load_run(path: str | Path, which: str = "best", *, device: str = "auto") -> TrainedRun:
+def load_run(path: str | Path, which: str = "best", *, reading: str | None = None, device: str = "auto") -> TrainedRun:
     """The network of a run of `longtail train`, with all that its method predicts with.
 
     Args:
         path: the run's folder.
         which: `best` (the epoch that the run has chosen) or `last`.
+        reading: another way to predict with this network that the method offers, such as `flip` of LCSL or `tau=1` of CADEL.
         device: auto (CUDA where there is one), cpu, cuda or cuda:N.
 
     Raises:
-        UserError: it is no such run, its method is not installed, or the checkpoint is missing or damaged.
+        UserError: it is no such run, its method is not installed or has no such reading, or the checkpoint is not there or
+            damaged.
         ValueError: `which` is neither.
     """
     if which not in WHICH:
@@ -307,6 +316,8 @@ def load_run(path: str | Path, which: str = "best", *, device: str = "auto") -> 
     progress = checkpoint.restore(content, file, recipe, stage.optimiser)
     place(recipe, chosen, options)
     recipe.requires_grad_(False).eval()
+    if reading is not None:
+        _check_reading(reading, recipe, record)
     shots = {each.name: identity[f"shots_{each.name}"] for each in fields(ShotThresholds) if f"shots_{each.name}" in identity}
     return TrainedRun(
         folder=folder,
@@ -323,7 +334,19 @@ def load_run(path: str | Path, which: str = "best", *, device: str = "auto") -> 
         thresholds=ShotThresholds(**shots),
         options=options,
         device=chosen,
+        reading=reading,
     )
+
+
+def _check_reading(reading: str, recipe: Recipe, record: Mapping[str, Any]) -> None:
+    method, known = record["model"]["method"], recipe.predictors()
+    if reading in known:
+        return
+    if not known:
+        raise UserError(f"{method} predicts in one way only; there is no reading {reading!r}")
+    decided = (record.get("results") or {}).get("reading") or {}
+    told = f"; the run has chosen {decided['name']}" if "name" in decided else ""
+    raise UserError(f"{method} has no reading {reading!r}, but {', '.join(known)}{told}")
 
 
 def _record(folder: Path) -> dict[str, Any]:

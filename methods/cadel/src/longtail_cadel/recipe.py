@@ -137,6 +137,11 @@ class CADEL(Recipe):
         """Logits, shape (B, C), of images (B, 3, H, W): the mean over the chosen heads of z^k + tau delta."""
         return self.reading(self.settings.tau)(self.outputs(images))
 
+    @property
+    def learnt_prior(self) -> str:
+        """A correction of strength 1 takes the training set's prior out."""
+        return "uniform" if self.settings.tau == 1 else super().learnt_prior
+
     def reading(self, tau: float) -> Reading:
         """What reads logits of some heads (B, H, C) with a prior correction."""
         return lambda outputs: corrected(outputs, tau, range(outputs.shape[1]), self.shift) / outputs.shape[1]
