@@ -122,7 +122,7 @@ class Recipe(nn.Module, ABC):
 
     @property
     def learnt_prior(self) -> str:
-        """Shares of the classes that `predict` answers for: `train`, or `uniform` where the loss takes those of training out."""
+        """Class shares that `predict` answers for: `train`, or `uniform` where the loss takes those of training out."""
         losses = (BalancedSoftmax, LogitAdjustment)
         return "uniform" if any(isinstance(each, losses) for each in self.modules()) else "train"
 
