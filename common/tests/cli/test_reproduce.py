@@ -120,6 +120,14 @@ def test_mistakes(longtail, words, said):
 @pytest.mark.usefixtures("offered")
 def test_dry_run_prints_the_command_alone(longtail, words):
     assert longtail("reproduce", *words.split()).out == "python script.py --epochs 30 --root x y\n"
+    told = json.loads(longtail("reproduce", "--json", *words.split()).out)
+    assert (told["result"], told["commands"]) == ("toy/small", ["python script.py --epochs 30 --root x y"])
+
+
+def test_without_any_package(longtail, monkeypatch):
+    monkeypatch.setattr(published, "entry_points", lambda **_: [])
+    assert longtail("reproduce").out.startswith("no installed package tells of published results; for some, pip install ")
+    assert json.loads(longtail("reproduce", "--json").out)["results"] == []
 
 
 def test_a_broken_package_does_not_hide_the_others(longtail, monkeypatch):

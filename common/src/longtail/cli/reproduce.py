@@ -98,6 +98,9 @@ def _list(chosen: Mapping[str, Published], *, as_json: bool) -> None:
     if as_json:
         print_json({"results": [_plain(name, each) for name, each in chosen.items()]})
         return
+    if not chosen:
+        print("no installed package tells of published results; for some, pip install ./methods/cmo in a clone of longtail")
+        return
     for name, each in chosen.items():
         print(name)
         for text in _told(each):
@@ -150,7 +153,10 @@ def _run(name: str, published: Published, arguments: argparse.Namespace) -> tupl
     flags, appended = (flags_of_each(commands, words) for words in (arguments.flags, command_line([])))
     lines = [each.with_flags(more) for each, more in zip(commands, flags, strict=True)]
     if arguments.dry_run:
-        print("\n".join(lines))
+        if arguments.json:
+            print_json({"result": name, "commands": lines})
+        else:
+            print("\n".join(lines))
         return None, 0
     print("\n".join([name, *(_folded(text, "  ") for text in _told(published))]), flush=True)
     with tempfile.TemporaryDirectory(prefix="longtail-") as folder:

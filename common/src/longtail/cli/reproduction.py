@@ -109,7 +109,7 @@ class Reproduction:
 
     def table(self) -> Table:
         """Published, by others, and here."""
-        shown = table("", *METRICS.values(), "difference", title=self.name, numbers=True)
+        shown = table("", *METRICS.values(), "points", title=self.name, numbers=True)
         figures = [f"{value:.2f}" if (value := self.published.figures.get(name)) is not None else "unknown" for name in METRICS]
         shown.add_row("published", *figures)
         for each in self.published.reruns:
@@ -122,7 +122,7 @@ class Reproduction:
 
     def remarks(self) -> Iterator[str]:
         """What is to be said below the table."""
-        yield "accuracy in %, differences in points from the published one"
+        yield "accuracy in %; points: from the published accuracy"
         yield f"epoch, published: {self.published.chosen_by}"
         yield f"epoch, here: {self.chosen_by}"
         if self.published.remark:

@@ -10,7 +10,7 @@ from longtail_cmo.experiments import CIFAR, IMAGENET, INAT, Experiment
 from longtail_cmo.flags import create_parser
 from longtail_cmo.training import console
 
-_WHERE = frozenset({"root", "root_log", "root_model", "workers", "print_freq"})
+_WHERE = frozenset({"root", "root_log", "root_model", "workers", "print_freq", "exp_str"})
 _CIFAR = "CIFAR-100-LT, imbalance factor 0.01"
 _TABLE = "the paper's table 2, quoted in issues of the original repository"
 _BOTH = f"{_TABLE}; command: its README"
