@@ -198,6 +198,13 @@ def test_rows():
     assert rows[0] == Row("here, best epoch (7)", {"accuracy": pytest.approx(45.6), "many": 60.0, "medium": 40.0, "few": None})
 
 
+def test_nothing_is_called_best_where_nothing_was_chosen():
+    came = _reproduction(_record(select="last"))
+    assert [row.label for row in came.rows] == ["here, last epoch (30)"]
+    assert came.judged.values["accuracy"] == pytest.approx(45)
+    assert came.chosen_by == "none: the last one counts"
+
+
 @pytest.mark.parametrize(
     ("accuracy", "verdict", "said"),
     [

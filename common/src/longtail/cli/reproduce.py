@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import os
 import shlex
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import redirect_stdout
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from longtail import notes
 from longtail.cli.output import console, print_json
 from longtail.cli.parsing import Parser
+from longtail.cli.published_script import run_script
 from longtail.errors import UserError
 from longtail.training.published import METRICS, UNKNOWN, Published, flags_of_each, offered
 from longtail.training.registry import installed_methods
@@ -158,7 +157,7 @@ def _run(name: str, published: Published, arguments: argparse.Namespace) -> tupl
         else:
             print("\n".join(lines))
         return None, 0
-    print("\n".join([name, *(_folded(text, "  ") for text in _told(published))]), flush=True)
+    print("\n".join([name, *(_folded(text, "  ") for text in _told(published))]))
     with tempfile.TemporaryDirectory(prefix="longtail-") as folder:
         told = Path(folder, "notes")
         told.touch()
@@ -166,7 +165,7 @@ def _run(name: str, published: Published, arguments: argparse.Namespace) -> tupl
             added = shlex.join(appended[number])
             print(f"$ {line}{f'   ({ADDOPTS}: {added})' if added else ''}", flush=True)
             words = [*commands[number].words, *flags[number]]
-            code = _carried_out([name, str(number), *words], {notes.FILE: str(told), ADDOPTS: added})
+            code = run_script(name, number, words, {notes.FILE: str(told), ADDOPTS: added})
             if code:
                 _say_how_to_go_on(code, name, arguments.flags)
                 return None, code
@@ -214,50 +213,3 @@ def _say_how_to_go_on(code: int, name: str, flags: Sequence[str]) -> None:
     if code == 128 + signal.SIGINT:
         words = [*(each for each in flags if each != "--resume-auto"), "--resume-auto"]
         print(f"longtail reproduce {name} -- {shlex.join(words)} goes on from here", file=sys.stderr)
-
-
-def _carried_out(words: Sequence[str], environment: Mapping[str, str]) -> int:
-    """Run a script in a process of its own; its exit code.
-
-    Args:
-        words: for `published_script`.
-        environment: what it is told besides what this process has in its own.
-    """
-    with _leaving_signals_to() as processes:
-        # not in a session of its own: Ctrl-C and Ctrl-Z reach it as they reach a script
-        process = subprocess.Popen(
-            [sys.executable, "-m", "longtail.cli.published_script", *words],
-            stdout=sys.stdout if _is_real(sys.stdout) else None,
-            env={**os.environ, **environment},
-        )
-        processes.append(process)
-        code = process.wait()
-    return 128 - code if code < 0 else code
-
-
-def _is_real(stream: Any) -> bool:
-    try:
-        return isinstance(stream.fileno(), int)
-    except (AttributeError, OSError):
-        return False
-
-
-@contextmanager
-def _leaving_signals_to() -> Iterator[list[subprocess.Popen[bytes]]]:
-    """While this lasts, Ctrl-C is the business of the processes in the list, which it reaches too, and SIGTERM is passed on."""
-    processes: list[subprocess.Popen[bytes]] = []
-
-    def pass_on(number: int, frame: object) -> None:  # noqa: ARG001 - the signature of a signal handler
-        for each in processes:
-            each.send_signal(number)
-
-    # a handler that does nothing, and not SIG_IGN, which the process would inherit
-    before = {
-        signal.SIGINT: signal.signal(signal.SIGINT, lambda *_: None),
-        signal.SIGTERM: signal.signal(signal.SIGTERM, pass_on),
-    }
-    try:
-        yield processes
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

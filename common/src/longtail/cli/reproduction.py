@@ -165,7 +165,7 @@ def _rows(record: Mapping[str, Any]) -> Iterator[Row]:
     if "test" in results:  # of a script that evaluates
         yield Row.of(f"here, {record['command'].split()[0]}", results["test"])
         return
-    best, last = results["best"], results["last"]
+    best, last = results["best"] if results["select"] != "last" else None, results["last"]
     for what, summary in (("best", best), ("last", last)):
         if summary is not None:
             yield Row.of(f"here, {what} epoch ({summary['epoch'] + 1})", summary)
