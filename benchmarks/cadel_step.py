@@ -22,8 +22,8 @@ from longtail.backbones import BACKBONES, StagedBackbone, create_backbone
 from longtail.datasets.splits import class_counts
 from longtail.losses import CrossEntropy
 from longtail.training.devices import in_memory_format, place
-from longtail.training.erm import PlainTraining
 from longtail.training.options import at_least
+from longtail.training.plain import PlainTraining
 from longtail.training.recipe import Recipe
 from longtail.training.runtime import RuntimeOptions
 from longtail.training.stage import create_sgd

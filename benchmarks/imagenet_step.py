@@ -21,8 +21,8 @@ from longtail.loading.base import Batch
 from longtail.losses import create_loss
 from longtail.randomness import Randomness
 from longtail.training.devices import autocast, choose_device, in_memory_format, make_exact, place
-from longtail.training.erm import PlainTraining
 from longtail.training.options import at_least
+from longtail.training.plain import PlainTraining
 from longtail.training.recipe import Clock
 from longtail.training.runtime import RuntimeOptions
 from longtail.training.stage import create_sgd

@@ -14,7 +14,6 @@ import pytest
 
 from longtail.cli.completion import SHELLS
 from longtail.cli.main import dispatch
-from longtail.training import registry
 from longtail.training.registry import GROUP, installed_methods
 
 _BEGINNINGS = {
@@ -159,7 +158,7 @@ def test_every_shell_has_its_script(shell, scripts):
 
 def test_a_broken_method_is_completed_without_its_options(longtail, monkeypatch):
     installed = {"broken": EntryPoint("broken", "no_such_module:METHOD", GROUP), "erm": installed_methods()["erm"]}
-    for module in ("longtail.training.method", "longtail.cli.train", registry.__name__):
+    for module in ("longtail.training.method", "longtail.cli.train", "longtail.cli.completion"):
         monkeypatch.setattr(f"{module}.installed_methods", lambda: installed)
     ended = longtail("completion", "bash")
     assert ended.code == 0

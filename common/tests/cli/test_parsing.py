@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from longtail.cli.parsing import Parser, add_options, read_options
+from longtail.cli.parsing import Parser
 from longtail.errors import UserError
 from longtail.training.erm import ERMOptions
-from longtail.training.options import at_least, between, option
+from longtail.training.options import add_options, at_least, between, option, read_options
 from longtail.training.runtime import RuntimeOptions
 
 
@@ -81,6 +81,36 @@ def test_help_shows_defaults_and_choices():
     assert "{CE,BS}" in text
     assert "--mixes, --no-mixes" in text
     assert text.count("(default: True)") == text.count("(default: False)") == 1
+
+
+LONG = ("circumference", "diameter", "eccentricity", "curvature")
+
+
+@dataclass(frozen=True)
+class Choosing:
+    """Fields with more choices than fit beside a flag."""
+
+    untold: str = option("diameter", "a measure", choices=LONG)
+    told: str = option("diameter", "diameter, or else circumference, eccentricity; curvature", choices=LONG)
+
+
+def test_many_choices_are_told_in_words(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    text = " ".join(parser(Choosing).format_help().split())
+    assert "{" not in text
+    assert f"--untold NAME a measure: {', '.join(LONG)} (default: diameter)" in text
+    assert f"--told NAME {fields(Choosing)[1].metadata['help']} (default: diameter)" in text
+    with pytest.raises(UserError, match="--untold: invalid choice: 'radius'"):
+        parser(Choosing).parse_args(["--untold", "radius"])
+
+
+def test_a_default_that_hangs_on_other_flags_is_told_and_none():
+    made = parser(depending={"epochs": "as many as it takes", "mixes": "off for two classes"})
+    parsed, text = made.parse_args([]), " ".join(made.format_help().split())
+    assert (parsed.epochs, parsed.mixes, parsed.lr) == (None, None, 0.1)
+    assert "--epochs N epochs (default: as many as it takes)" in text
+    assert "--no-mixes mixing (default: off for two classes)" in text
+    assert made.parse_args(["--no-mixes"]).mixes is False
 
 
 def test_only_the_named_fields_are_offered():

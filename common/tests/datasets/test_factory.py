@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from longtail.datasets.base import ArrayImages, FileImages, ImageData, LongTailData
-from longtail.datasets.factory import DATASETS, IN_FILES, LONG_TAILED_BY_RULE, create_data, fingerprint, hold_out
+from longtail.datasets.factory import create_data, fingerprint, hold_out
 from longtail.datasets.fake import write_fake
 from longtail.errors import UserError
+from longtail.names import DATASETS, IN_FILES, LONG_TAILED_BY_RULE
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,6 @@ from longtail.loading.colour import ColorJitter, Grayscale
 from longtail.loading.framing import CentreCrop, Framed
 from longtail.loading.geometry import Cutout, HorizontalFlip, RandomCrop, RandomResizedCrop
 from longtail.loading.presets import (
-    AUGMENTATIONS,
     cifar_distortions,
     cifar_policy,
     cifar_reflect,
@@ -34,6 +33,7 @@ from longtail.loading.presets import (
     imagenet_strong,
 )
 from longtail.loading.randaugment import RandAugment
+from longtail.names import AUGMENTATIONS
 from longtail.randomness import Randomness
 
 COUNT = 60

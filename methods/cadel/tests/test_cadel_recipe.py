@@ -31,9 +31,11 @@ from longtail.testing import Killed, flattened, killed_at
 from longtail.training.method import Setting
 from longtail.training.mixup import Mix
 from longtail.training.runtime import RuntimeOptions
+from longtail_cadel.eval_heads import heads
 from longtail_cadel.losses import BinaryCrossEntropy, Weighting, cascade_binary_cross_entropy, cascade_cross_entropy
-from longtail_cadel.method import CNN, METHOD, VIT, CADELOptions, heads
+from longtail_cadel.method import METHOD, CADELOptions
 from longtail_cadel.recipe import CADEL
+from longtail_cadel.stage import CNN, VIT
 
 MIX = Mix(0.3, torch.tensor([2, 0, 3, 1, 4]))
 LABELS = [0, 1, 1, 2, 3]
@@ -283,8 +285,8 @@ def test_networks_without_stages_are_refused():
 
 
 def test_heads_on_the_command_line():
-    assert heads("1,3") == "1,3"
-    with pytest.raises(argparse.ArgumentTypeError, match="got '4'"):
+    assert [heads("1,3"), heads("3, 1"), heads("all")] == ["1,3", "1,3", "all"]
+    with pytest.raises(argparse.ArgumentTypeError, match="each once, got 4"):
         heads("4")
 
 

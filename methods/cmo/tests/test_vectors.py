@@ -12,7 +12,7 @@ from longtail.loading.base import Batch
 from longtail.losses import create_loss
 from longtail.metrics import ClassificationCounts, ShotThresholds, summarise
 from longtail.randomness import Randomness
-from longtail.training.erm import ClassWeights
+from longtail.training.plain import ClassWeights
 from longtail.training.recipe import Clock
 from longtail_cmo.experiments import CIFAR, IMAGENET, INAT
 from longtail_cmo.flags import create_parser, run_name

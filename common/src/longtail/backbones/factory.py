@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from longtail import names
 from longtail.backbones.base import Backbone
 from longtail.backbones.cifar_resnet import CifarResNet
 from longtail.backbones.projection_resnet import ProjectionResNet
@@ -65,6 +66,10 @@ They take the keyword argument `image_size` as well, and those of `VisionTransfo
 BACKBONES: dict[str, Callable[..., Backbone]] = {**CIFAR_BACKBONES, **IMAGENET_BACKBONES, **VIT_BACKBONES}
 """Every backbone under its name; each takes the keyword arguments `num_classes` and `head`."""
 
+assert tuple(CIFAR_BACKBONES) == names.CIFAR_BACKBONES
+assert tuple(IMAGENET_BACKBONES) == names.IMAGENET_BACKBONES
+assert tuple(VIT_BACKBONES) == names.VIT_BACKBONES
+
 
 def create_backbone(name: str, *, num_classes: int, head: str = "linear", seed: int, image_size: int = 224) -> Backbone:
     """Make the backbone of this name on the CPU, with initial weights that depend on the arguments alone.
@@ -83,8 +88,8 @@ def create_backbone(name: str, *, num_classes: int, head: str = "linear", seed: 
     """
     if name not in BACKBONES:
         families = {"CIFAR": CIFAR_BACKBONES, "ImageNet": {**IMAGENET_BACKBONES, **VIT_BACKBONES}}
-        names = "; ".join(f"for {family}: {', '.join(members)}" for family, members in families.items())
-        raise UserError(f"no backbone is called {name!r}; there are\n{names}")
+        known = "; ".join(f"for {family}: {', '.join(members)}" for family, members in families.items())
+        raise UserError(f"no backbone is called {name!r}; there are\n{known}")
     if num_classes < 1:
         raise UserError(f"a classifier needs at least one class, got {num_classes}")
     sized = {"image_size": image_size} if name in VIT_BACKBONES else {}

@@ -8,6 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from longtail.cli.parsing import Parser
+from longtail.names import BACKBONES, PROFILES
+from longtail.training.method import load_method
+from longtail.training.registry import installed_methods
 
 SHELLS = ("bash", "zsh", "tcsh")
 _FILES = frozenset({"FILE", "PATH", "NAME|PATH", "IMAGES", "PRIOR"})
@@ -28,7 +31,7 @@ def add_parser(commands: argparse._SubParsersAction[Parser]) -> None:
         "completion",
         help="print a script that lets a shell complete commands",
         description="Print a script that makes the Tab key complete commands, options, methods and file names. It knows the "
-        "methods that are installed when it is printed, and their options; that takes seconds, so keep it in a file.",
+        "methods that are installed when it is printed, and their options.",
         epilog=_EXAMPLES,
     )
     parser.add_argument("shell", metavar="SHELL", choices=SHELLS, help=", ".join(SHELLS))
@@ -64,8 +67,6 @@ def _commands(parser: argparse.ArgumentParser) -> argparse._SubParsersAction[Any
 def _train_parser() -> Parser:
     """A parser of `longtail train` with a parser for each method in it, where the real one loads but the method asked for."""
     from longtail.cli.train import create_method_parser
-    from longtail.training.method import load_method
-    from longtail.training.registry import installed_methods
 
     parser = Parser(prog="longtail train")
     methods = parser.add_subparsers(metavar="METHOD")
@@ -82,16 +83,13 @@ def _train_parser() -> Parser:
 
 def _words() -> Mapping[str, Sequence[str]]:
     """What may follow options for which the parser takes any word, because only a longer look tells whether it is right."""
-    from longtail.backbones import BACKBONES
     from longtail.cli.contenders import SHORT_NAMES
-    from longtail.datasets.splits import PROFILES
-    from longtail.training.registry import installed_methods
 
     contenders = sorted({*installed_methods(), *SHORT_NAMES})
     return {
         "--methods": contenders,
         "--baseline": contenders,
-        "--backbone": list(BACKBONES),
+        "--backbone": BACKBONES,
         "--device": ("auto", "cpu", "cuda"),
         "--profile": PROFILES,
     }

@@ -82,8 +82,9 @@ def _shifts(trained: TrainedRun) -> dict[str, Tensor]:
 
 def labelled_images(arguments: argparse.Namespace, trained: TrainedRun) -> ImageData:
     """The labelled images, with the run's classes; by default those that it was tested on."""
-    from longtail.datasets.factory import DATASETS, IN_FILES, create_data
+    from longtail.datasets.factory import create_data
     from longtail.datasets.labelled import load_labelled, only_readable, relabelled
+    from longtail.names import DATASETS, IN_FILES
 
     its_own = trained.record["identity"].get("data", "")
     name = arguments.data = arguments.data or its_own

@@ -99,8 +99,9 @@ def _inspect_own(path: str, arguments: argparse.Namespace, progress: Progress) -
 
 
 def _inspect_named(name: str, arguments: argparse.Namespace, progress: Progress) -> Inspection:
-    from longtail.datasets.factory import LONG_TAILED_BY_RULE, create_data
+    from longtail.datasets.factory import create_data
     from longtail.datasets.inspection import inspect_parts
+    from longtail.names import LONG_TAILED_BY_RULE
 
     data = create_data(
         name,

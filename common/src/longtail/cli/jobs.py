@@ -13,11 +13,12 @@ from typing import Any
 from longtail.backbones import Backbone, begin_with, create_backbone
 from longtail.datasets.base import LongTailData
 from longtail.datasets.defaults import TEST_FRACTION
-from longtail.datasets.factory import LONG_TAILED_BY_RULE, create_data, is_own
+from longtail.datasets.factory import create_data, is_own
 from longtail.datasets.own import own_name
 from longtail.distributed import ranks
 from longtail.errors import UserError
 from longtail.metrics import ShotThresholds, adapted_thresholds
+from longtail.names import LONG_TAILED_BY_RULE
 from longtail.training.checkpoint import read_weights
 from longtail.training.execute import Plan, execute
 from longtail.training.method import Method

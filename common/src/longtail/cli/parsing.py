@@ -1,20 +1,17 @@
-"""The parser of the `longtail` command, and command-line options made from dataclasses."""
+"""The parser of the `longtail` command, and types of its arguments."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-import types
-import typing
-from collections.abc import Callable, Collection, Iterable
-from dataclasses import fields
+from collections.abc import Iterable
 from difflib import get_close_matches
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn
 
 from longtail.errors import UserError
-from longtail.training.options import at_least, between
-
-Options = TypeVar("Options")
+from longtail.names import DATASETS
+from longtail.training.options import add_options as add_options
+from longtail.training.options import read_options as read_options
 
 
 class _WithExamples(argparse.HelpFormatter):
@@ -77,7 +74,9 @@ def _asked(meant: Iterable[str | None]) -> str:
 
 def data_set(text: str) -> str:
     """The type of an argument that is a data set's name, or the path of somebody's own data, which becomes a whole one."""
-    from longtail.datasets.factory import known_or_there
+    if text in DATASETS:
+        return text
+    from longtail.datasets.factory import known_or_there  # brings numpy
 
     try:
         return known_or_there(text)
@@ -92,64 +91,3 @@ def split_seed(text: str) -> int | None:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"must be an integer of at least 0, or first, got {text!r}")
     return int(text)
-
-
-_HOUSE_WORDS: dict[str, Callable[[str], Any]] = {
-    "epochs": at_least(1),
-    "batch_size": at_least(1),
-    "lr": between(0, least_excluded=True),
-    "momentum": between(0, 1),
-    "weight_decay": between(0),
-}
-"""What every method's option of this name may be."""
-
-
-def add_options(group: argparse._ArgumentGroup, options: type[Any], *, only: Collection[str] | None = None) -> None:
-    """Add a flag for each field of a frozen options dataclass.
-
-    A field `some_name` becomes `--some-name`, a boolean one also `--no-some-name`. The field's metadata holds `help` and
-    whatever else `add_argument` takes; its annotation gives the type where the metadata does not.
-
-    Args:
-        group: where the flags go.
-        options: the dataclass; every field has a default.
-        only: names of the fields to offer; None offers all.
-
-    Raises:
-        TypeError: a field's annotation is none that a flag can be made of.
-    """
-    annotations = typing.get_type_hints(options)
-    for each in fields(options):
-        if only is not None and each.name not in only:
-            continue
-        argument: dict[str, Any] = {"help": "", **each.metadata}
-        kind = _without_none(annotations[each.name])
-        if kind is bool:
-            argument["action"] = argparse.BooleanOptionalAction
-        elif "type" not in argument:
-            argument["type"] = _HOUSE_WORDS.get(each.name) or _plain(kind, each.name)
-        if "choices" not in argument and kind is not bool:
-            argument.setdefault("metavar", {int: "N", float: "X"}.get(kind, each.name.upper()))
-        action = group.add_argument(f"--{each.name.replace('_', '-')}", default=each.default, **argument)
-        # Python before 3.13 tells the default of a boolean by itself
-        if each.default is not None and "%(default)s" not in str(action.help):
-            action.help = f"{action.help} (default: %(default)s)"
-
-
-def read_options(arguments: argparse.Namespace, options: type[Options]) -> Options:
-    """The dataclass out of parsed arguments; fields that no flag was made for keep their defaults."""
-    names = {each.name for each in fields(options)}  # type: ignore[arg-type]
-    given = {name: value for name, value in vars(arguments).items() if name in names}
-    return options(**{name: tuple(value) if isinstance(value, list) else value for name, value in given.items()})
-
-
-def _without_none(annotation: Any) -> Any:
-    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
-        (annotation,) = (each for each in typing.get_args(annotation) if each is not type(None))
-    return annotation
-
-
-def _plain(kind: Any, name: str) -> Any:
-    if kind not in (int, float, str):
-        raise TypeError(f"no flag can be made of field {name!r}: {kind} is not bool, int, float or str")
-    return kind

@@ -13,16 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 from longtail.cli.data_options import add_cut, add_data, add_reading, add_thresholds
 from longtail.cli.output import console, percent, table, told_of_groups
-from longtail.cli.parsing import Parser, add_options, read_options
+from longtail.cli.parsing import Parser
+from longtail.names import BACKBONES, DATASETS, LONG_TAILED_BY_RULE
 from longtail.report.scores import scores
-from longtail.training.options import at_least
+from longtail.training.method import Method, load_method
+from longtail.training.options import add_options, at_least, read_options
 from longtail.training.registry import installed_methods
 from longtail.training.runtime import RuntimeOptions, add_runtime_options
 
 if TYPE_CHECKING:
     from longtail.cli.jobs import Job
     from longtail.datasets.base import LongTailData
-    from longtail.training.method import Method
     from longtail.training.reports import Listener
     from longtail.training.run_folder import Run
 
@@ -40,7 +41,7 @@ examples:
 
 
 def add_parser(commands: argparse._SubParsersAction[Parser]) -> None:
-    """Add the subcommand; a method's own options are parsed later, since they take loading the method."""
+    """Add the subcommand; a method's own options are parsed later, since only that method is loaded for them."""
     names = list(installed_methods())
     parser = commands.add_parser(
         "train",
@@ -57,12 +58,12 @@ def add_parser(commands: argparse._SubParsersAction[Parser]) -> None:
 
 def run(arguments: argparse.Namespace) -> int | None:
     """Train as the rest of the command line says, and print the results; the exit code, where other processes did it."""
-    from longtail.distributed import ranks
     from longtail.training.launch import relaunch
-    from longtail.training.method import load_method
 
     method = load_method(arguments.method)
     parsed = create_method_parser(method).parse_args(arguments.rest)
+    from longtail.distributed import ranks  # brings torch, for which a help text and a wrong flag need not wait
+
     code = relaunch(None, parsed.device)
     if code is not None:
         return code
@@ -126,9 +127,6 @@ def _with_data(job: Job, parsed: argparse.Namespace) -> tuple[Job, LongTailData]
 
 def create_method_parser(method: Method) -> Parser:
     """The parser of what follows `longtail train METHOD`."""
-    from longtail.backbones import BACKBONES
-    from longtail.datasets.factory import DATASETS, LONG_TAILED_BY_RULE
-
     parser = Parser(
         prog=f"longtail train {method.name}", description=method.paper, epilog=_METHOD_EXAMPLES.format(method=method.name)
     )
@@ -147,7 +145,7 @@ def create_method_parser(method: Method) -> Parser:
     group = parser.add_argument_group("run")
     group.add_argument(
         "--backbone",
-        choices=tuple(BACKBONES),
+        choices=BACKBONES,
         metavar="NAME",
         help=f"network: {', '.join(BACKBONES)} (default: resnet32, and resnet50 for images in files)",
     )

@@ -20,17 +20,9 @@ from longtail.datasets.published import LISTS
 from longtail.datasets.splits import stratified_holdout
 from longtail.datasets.tables import TABLES, load_tables
 from longtail.errors import UserError
+from longtail.names import DATASETS, IN_FILES, LISTED, LONG_TAILED_BY_RULE, ON_BAD_IMAGE
 
-LONG_TAILED_BY_RULE = ("cifar10", "cifar100", "digits")
-"""The data sets that an imbalance factor, a profile and a split seed cut a long tail from; images in memory."""
-
-IN_FILES = (*LISTS, "csv", "folder")
-"""The data sets that are as long-tailed as they come; images in files."""
-
-DATASETS = (*LONG_TAILED_BY_RULE, *IN_FILES)
-
-ON_BAD_IMAGE = ("fail", "skip")
-"""What may happen to an image that is missing or cannot be read."""
+assert tuple(LISTS) == LISTED
 
 
 def is_own(name: str) -> bool:

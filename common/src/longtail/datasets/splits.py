@@ -9,9 +9,8 @@ import numpy as np
 
 from longtail.datasets.base import Indices
 from longtail.errors import UserError
+from longtail.names import PROFILES
 from longtail.randomness import Randomness
-
-PROFILES = ("exp", "step", "balanced")
 
 
 def class_counts(num_classes: int, max_count: float, imbalance_factor: float, profile: str = "exp") -> Indices:

@@ -13,6 +13,7 @@ from longtail.loading.colour import ColorJitter, Grayscale
 from longtail.loading.framing import CentreCrop, Framed
 from longtail.loading.geometry import Cutout, HorizontalFlip, RandomCrop, RandomResizedCrop
 from longtail.loading.randaugment import RandAugment
+from longtail.names import AUGMENTATIONS
 
 
 def cifar_standard(size: int = 32, padding: int = 4, jitter: float = 0.0) -> Augmentation:
@@ -146,14 +147,6 @@ def _distortions() -> Augmentation:
     return Compose(*_jitter(0.4), Grayscale(0.2), RandomApply(GaussianBlur((0.1, 2.0)), 0.5), HorizontalFlip())
 
 
-AUGMENTATIONS = ("standard", "padded", "reflect", "strong", "policy", "distortions", "none")
-AUGMENTATIONS_IN_WORDS = (
-    "augmentation: crop and flip (standard); the crop that CIFAR has, of the image in a black margin, for images in files too "
-    "(padded); mirrored margins, for images in memory (reflect); crop, flip and AutoAugment, or RandAugment for images in "
-    "files (policy); crop, flip and distorted colours (distortions); one of the last two for each image (strong); none"
-)
-"""What a help text says of them."""
-
 # an eighth of the side is the padding of 4 pixels that is usual for 32
 _IN_FILES: dict[str, Callable[[int, float], Framed]] = {
     "standard": imagenet_standard,
@@ -171,6 +164,7 @@ _IN_MEMORY: dict[str, Callable[[int, float], Augmentation]] = {
     "policy": lambda size, _: cifar_policy(size, size // 8),
     "distortions": lambda size, _: cifar_distortions(size),
 }
+assert (*_IN_FILES, "none") == (*_IN_MEMORY, "none") == AUGMENTATIONS
 
 
 def create_augmentation(name: str, data: LongTailData, *, jitter: float = 0.0) -> Augmentation | Framed | None:

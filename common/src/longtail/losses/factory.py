@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+from longtail import names
 from longtail.errors import UserError
 from longtail.losses.balanced_softmax import BalancedSoftmax
 from longtail.losses.base import Loss
@@ -24,6 +25,8 @@ LOSSES: dict[str, type[Loss]] = {
     "logit_adjustment": LogitAdjustment,
 }
 """Every loss under the name that `create_loss` knows it by."""
+
+assert tuple(LOSSES) == names.LOSSES
 
 
 def create_loss(name: str, *, class_counts: ClassCounts, **options: Any) -> Loss:

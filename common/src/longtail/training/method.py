@@ -1,28 +1,29 @@
-"""What a method package offers to the core, and how the core finds it."""
+"""What a method package offers to the core, and how the core finds it; torch comes with `Method.build`, not before."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-import torch
-
-from longtail.backbones import Backbone
-from longtail.datasets.base import ImageData, LongTailData
-from longtail.distributed import Ranks
 from longtail.errors import UserError
-from longtail.loading.augment import Augmentation
-from longtail.loading.base import RandomAccessLoader
-from longtail.loading.factory import create_loader
-from longtail.loading.framing import Framed
-from longtail.loading.orders import Order, Sequential
-from longtail.randomness import Randomness
 from longtail.training.registry import installed_methods
 from longtail.training.runtime import RuntimeOptions
-from longtail.training.stage import Stage
 
-MakeBackbone = Callable[[str], Backbone]
+if TYPE_CHECKING:
+    import torch
+
+    from longtail.backbones import Backbone
+    from longtail.datasets.base import ImageData, LongTailData
+    from longtail.distributed import Ranks
+    from longtail.loading.augment import Augmentation
+    from longtail.loading.base import RandomAccessLoader
+    from longtail.loading.framing import Framed
+    from longtail.loading.orders import Order
+    from longtail.randomness import Randomness
+    from longtail.training.stage import Stage
+
+MakeBackbone: TypeAlias = "Callable[[str], Backbone]"
 """Makes the network with the named head, "linear" or "cosine", on the CPU."""
 
 
@@ -55,6 +56,8 @@ class Setting:
         drop_last: bool = False,
     ) -> RandomAccessLoader:
         """A loader of a part of `data` (train, val, test) for this process; the arguments are those of `create_loader`."""
+        from longtail.loading.factory import create_loader
+
         return create_loader(
             part,
             order,
@@ -74,11 +77,16 @@ class Setting:
 
     def in_order(self, data: LongTailData, part: ImageData, *, batch_size: int) -> RandomAccessLoader:
         """A loader of a part of `data`, every image once and unaugmented, for evaluation."""
+        from longtail.loading.orders import Sequential
+
         return self.loader(data, part, Sequential(len(part)), batch_size=batch_size)
 
 
 class Method(Protocol):
     """A paper's algorithm for any data set.
+
+    Its module, and whatever that imports, is free of torch and numpy, which `build` imports for itself: a help text, a list of
+    methods or a wrong option need neither.
 
     name: as on the command line.
     paper: title, venue and year.

@@ -10,7 +10,8 @@ from dataclasses import dataclass, fields
 from typing import Any, NoReturn
 
 from longtail.errors import UserError
-from longtail.training.options import at_least, between, option
+from longtail.names import ON_BAD_IMAGE
+from longtail.training.options import add_options, at_least, between, option, read_options
 
 ADDOPTS = "LONGTAIL_ADDOPTS"
 
@@ -42,7 +43,7 @@ class RuntimeOptions:
     on_bad_image: str = option(
         "fail",
         "what an image that cannot be read does: stop the run, or be left out, from the class counts too",
-        choices=("fail", "skip"),
+        choices=ON_BAD_IMAGE,
     )
     resume_auto: bool = option(False, "continue from this run's own last checkpoint, if there is one")
     checkpoint_every: int | None = option(
@@ -59,7 +60,7 @@ class RuntimeOptions:
     @classmethod
     def from_arguments(cls, arguments: argparse.Namespace) -> RuntimeOptions:
         """The options out of a parsed command line that `add_runtime_options` prepared."""
-        return cls(**{each.name: getattr(arguments, each.name) for each in fields(cls)})
+        return read_options(arguments, cls)
 
 
 def add_runtime_options(
@@ -69,21 +70,10 @@ def add_runtime_options(
 
     Args:
         parser: the script's.
-        depending: options whose default hangs on other flags, by name, with the words that tell it; without the flag they are
-            None.
+        depending: options whose default hangs on other flags, see `add_options`.
     """
-    depending = depending or {}
     group = parser.add_argument_group("longtail options", f"shared by every command; {ADDOPTS} in the environment appends more")
-    for each in fields(RuntimeOptions):
-        argument = dict(each.metadata)
-        text, default = argument.pop("help"), each.default
-        if each.name in depending:
-            text, default = f"{text} (default: {depending[each.name]})", None
-        elif isinstance(default, bool):
-            argument["action"] = argparse.BooleanOptionalAction
-        elif default is not None:
-            text += " (default: %(default)s)"
-        group.add_argument("--" + each.name.replace("_", "-"), default=default, help=text, **argument)
+    add_options(group, RuntimeOptions, depending=depending, tell_switches=False)
     return group
 
 

@@ -23,26 +23,13 @@ from longtail_cadel.config_reading import (
     unknown_key,
     values_of,
 )
+from longtail_cadel.eval_heads import canonical_heads
 
 Layout = Literal["ensemble", "places", "vit"]
 """Where the auxiliary heads are: in the network, beside it as networks of their own, or in a vision transformer."""
 
 FEATURE_WIDTHS = {"classifier": 2048, "classifier1": 512, "classifier2": 1024, "classifier3": 2048}
 """Features that each classifier of the paper's networks takes."""
-
-
-def canonical_heads(said: str) -> str:
-    """`last`, `all`, or numbers of heads with commas between them, ascending; 1 is the shallowest.
-
-    Raises:
-        ValueError: it is nothing of that.
-    """
-    if said in ("last", "all"):
-        return said
-    numbers = [each.strip() for each in said.split(",")]
-    if not set(numbers) <= {"1", "2", "3"} or len(set(numbers)) < len(numbers):
-        raise ValueError(f"must be last, all, or some of 1,2,3, each once, got {said}")
-    return ",".join(sorted(numbers))
 
 
 def _eval_heads(entry: Entry) -> str:

@@ -10,6 +10,7 @@ from longtail.errors import UserError
 from longtail.training.launch import gpu_ids
 from longtail.training.options import at_least, between
 from longtail.training.runtime import PaperParser, add_runtime_options
+from longtail_cadel.eval_heads import heads
 from longtail_cadel.experiments import DATA_ROOTS, Script
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def _add_ours(group: argparse._ArgumentGroup, script: Script) -> None:
     group.add_argument("--gpu", type=gpu_ids, metavar="N[,N...]", help="GPUs to use, one process each (default: all of them)")
     group.add_argument(
         *_spelt("eval_heads"),
-        type=_heads,
+        type=heads,
         metavar="HEADS",
         help="heads that predict: last, all, or some of 1,2,3, the shallowest first (default: last; all in transformers)",
     )
@@ -125,15 +126,6 @@ def _add_training(group: argparse._ArgumentGroup) -> None:
         action="store_true",
         help="start from random weights if the pretrained ones that the configuration names are not there",
     )
-
-
-def _heads(said: str) -> str:
-    from longtail_cadel.config import canonical_heads
-
-    try:
-        return canonical_heads(said)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _numbers(said: str) -> tuple[float, ...]:

@@ -80,8 +80,9 @@ def evaluate(args: argparse.Namespace, runtime: RuntimeOptions) -> Summary:
 def create_recipe(args: argparse.Namespace, data: LongTailData) -> Recipe:
     """The network and the loss that is shown; `DRW` means its second phase, which is `CBReweight`."""
     from longtail.losses import create_loss
-    from longtail.training.erm import ClassWeights, PlainTraining
-    from longtail_cmo.method import LOSSES, head_of
+    from longtail.training.plain import ClassWeights, PlainTraining
+    from longtail_cmo.method import LOSSES
+    from longtail_cmo.stage import head_of
 
     network = make_network(EXPERIMENTS[args.dataset], args.arch, data.num_classes, head_of(args.loss_type), seed=0)
     counts = data.class_counts

@@ -8,10 +8,7 @@ from longtail.training.launch import gpu_ids
 from longtail.training.options import at_least, between
 from longtail.training.runtime import PaperParser, add_runtime_options
 from longtail_cmo.experiments import CIFAR, EXPERIMENTS, Experiment
-
-LOSSES = ("CE", "LDAM", "BS")
-TRAIN_RULES = ("None", "CBReweight", "DRW")
-DATA_AUGS = ("vanilla", "CMO")
+from longtail_cmo.method import DATA_AUGS, LOSSES, RULES
 
 
 def create_parser(description: str, experiment: Experiment | None) -> argparse.ArgumentParser:
@@ -70,8 +67,8 @@ def _add_network(group: argparse._ArgumentGroup, experiment: Experiment | None) 
     group.add_argument(
         "-a", "--arch", default=experiment and experiment.arch, help=f"backbone (default: {_default(experiment, 'arch')})"
     )
-    group.add_argument("--loss_type", default="CE", choices=LOSSES, help="loss (default: %(default)s)")
-    group.add_argument("--train_rule", default="None", choices=TRAIN_RULES, help="class weights (default: %(default)s)")
+    group.add_argument("--loss_type", default="CE", choices=tuple(LOSSES), help="loss (default: %(default)s)")
+    group.add_argument("--train_rule", default="None", choices=tuple(RULES), help="class weights (default: %(default)s)")
 
 
 def _add_mixing(group: argparse._ArgumentGroup) -> None:

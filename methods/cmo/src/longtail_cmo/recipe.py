@@ -6,7 +6,7 @@ from longtail.backbones import Backbone
 from longtail.distributed import gather_rows
 from longtail.loading.base import Batch
 from longtail.losses import Loss, mixed_loss
-from longtail.training.erm import ClassWeights, PlainTraining
+from longtail.training.plain import ClassWeights, PlainTraining
 from longtail.training.recipe import Clock, StepOutput
 from longtail_cmo.mixing import MixPlan
 

@@ -41,8 +41,8 @@ def evaluate(args: argparse.Namespace, runtime: RuntimeOptions) -> Summary:
     from longtail.training import checkpoint
     from longtail.training.assess import assess
     from longtail.training.devices import place
-    from longtail.training.erm import PlainTraining
     from longtail.training.execute import prepare
+    from longtail.training.plain import PlainTraining
     from longtail_dpa_ei.cifar import load
     from longtail_dpa_ei.logs import prec_line, result_block, test_line
 

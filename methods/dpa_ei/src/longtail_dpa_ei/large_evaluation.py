@@ -44,8 +44,8 @@ def evaluate(args: argparse.Namespace, runtime: RuntimeOptions) -> Summary:
     from longtail.training.assess import assess
     from longtail.training.checkpoint import load_plain
     from longtail.training.devices import place
-    from longtail.training.erm import PlainTraining
     from longtail.training.execute import prepare
+    from longtail.training.plain import PlainTraining
     from longtail_dpa_ei.evaluation import finish
     from longtail_dpa_ei.large import load
     from longtail_dpa_ei.logs import prec_line, test_line

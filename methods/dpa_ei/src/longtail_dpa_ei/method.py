@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from longtail.datasets.base import LongTailData
-from longtail.loading.orders import FreshBatches, Shuffled
-from longtail.loading.paired import Paired
-from longtail.loading.presets import AUGMENTATIONS, AUGMENTATIONS_IN_WORDS, create_augmentation
-from longtail.training.devices import place
+from longtail.names import AUGMENTATIONS, AUGMENTATIONS_IN_WORDS
 from longtail.training.method import MakeBackbone, Setting
 from longtail.training.options import at_least, between, option
-from longtail.training.stage import Stage, create_sgd
-from longtail_dpa_ei.meta_set import train_and_meta
-from longtail_dpa_ei.recipe import DPAEI, Augmentation
 from longtail_dpa_ei.schedules import Timing
+
+if TYPE_CHECKING:
+    from longtail.datasets.base import LongTailData
+    from longtail.training.stage import Stage
 
 
 @dataclass(frozen=True)
@@ -46,11 +44,6 @@ class DPAEIOptions:
         timing = Timing(self.switch_epoch, self.decay_epoch)
         return timing.fitted(self.epochs) if self.fit_schedule else timing
 
-    @property
-    def settings(self) -> Augmentation:
-        """The settings of the algorithm itself."""
-        return Augmentation(self.lam, self.meta_lr, self.lr, self.timing, self.margins)
-
 
 class DPAEIMethod:
     """DPA-EI as a method."""
@@ -64,36 +57,9 @@ class DPAEIMethod:
 
     def build(self, data: LongTailData, backbone: MakeBackbone, options: DPAEIOptions, setting: Setting) -> Stage:
         """A stage with two kinds of epochs."""
-        images, meta_images = train_and_meta(data, options.num_meta, setting.randomness)
-        augmentation = create_augmentation(options.augmentation, data)
-        train = setting.loader(
-            data,
-            images,
-            Shuffled(len(images), setting.randomness),
-            batch_size=options.batch_size,
-            augmentation=augmentation,
-        )
-        size = min(options.batch_size, len(meta_images))
-        meta = setting.loader(
-            data,
-            meta_images,
-            FreshBatches(len(meta_images), size, train.steps, setting.randomness, stream="meta order"),
-            batch_size=size,
-            augmentation=augmentation,
-            stream="meta augment",
-        )
-        timing = options.timing
-        recipe = DPAEI(backbone("linear"), images.class_counts, options.settings)
-        place(recipe, setting.device, setting.runtime)
-        optimiser = create_sgd(
-            recipe,
-            lr=options.lr,
-            momentum=options.momentum,
-            weight_decay=options.weight_decay,
-            nesterov=options.nesterov,
-        )
-        pairs = Paired(train, meta, lambda epoch, _step: timing.is_implicit(epoch), whole=True)
-        return Stage(self.name, recipe, pairs, optimiser, timing.learning_rate(), options.epochs)
+        from longtail_dpa_ei.stage import create_stage
+
+        return create_stage(data, backbone, options, setting)
 
 
 METHOD = DPAEIMethod()

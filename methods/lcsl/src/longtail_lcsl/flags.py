@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import os
 
+from longtail.names import PROFILES
 from longtail.training.launch import gpu_ids
 from longtail.training.options import at_least, between
 from longtail.training.runtime import PaperParser, add_runtime_options
 from longtail_lcsl.experiments import EXPERIMENTS, Experiment
 
-PROFILES = ("exp", "step", "balanced")
 MOST_WORKERS = 16
 """Processes that the paper's script reads large images with."""
 

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from longtail.datasets.base import LongTailData
-from longtail.loading.orders import Shuffled
-from longtail.loading.presets import AUGMENTATIONS, AUGMENTATIONS_IN_WORDS, create_augmentation
-from longtail.training.devices import place
+from longtail.names import AUGMENTATIONS, AUGMENTATIONS_IN_WORDS
 from longtail.training.method import MakeBackbone, Setting
 from longtail.training.options import at_least, between, option
-from longtail.training.stage import Stage, create_sgd
-from longtail_lcsl.recipe import LCSL, SelfLabelling
-from longtail_lcsl.schedules import warmup_late_cosine
 
-MOMENTUM = 0.9
+if TYPE_CHECKING:
+    from longtail.datasets.base import LongTailData
+    from longtail.training.stage import Stage
 
 
 @dataclass(frozen=True)
@@ -38,11 +35,6 @@ class LCSLOptions:
     lr: float = option(0.01, "base learning rate")
     weight_decay: float = option(5e-3, "weight decay")
 
-    @property
-    def self_labelling(self) -> SelfLabelling:
-        """The settings of the algorithm itself."""
-        return SelfLabelling(self.alpha, self.beta, self.tau, self.confidence, self.normalise_teacher)
-
 
 class LCSLMethod:
     """LCSL as a method."""
@@ -56,20 +48,9 @@ class LCSLMethod:
 
     def build(self, data: LongTailData, backbone: MakeBackbone, options: LCSLOptions, setting: Setting) -> Stage:
         """What trains with LCSL."""
-        counts, settings = data.class_counts, options.self_labelling
-        teacher = backbone("linear") if LCSL.needs_teacher(counts, settings) else None
-        recipe = LCSL(backbone("linear"), teacher, counts, settings)
-        place(recipe, setting.device, setting.runtime)
-        train = setting.loader(
-            data,
-            data.train,
-            Shuffled(len(data.train), setting.randomness),
-            batch_size=options.batch_size,
-            augmentation=create_augmentation(options.augmentation, data, jitter=options.jitter),
-        )
-        optimiser = create_sgd(recipe, lr=options.lr, momentum=MOMENTUM, weight_decay=options.weight_decay)
-        schedule = warmup_late_cosine(options.warmup_epochs, options.epochs)
-        return Stage(self.name, recipe, train, optimiser, schedule, options.epochs, metric="balanced_accuracy")
+        from longtail_lcsl.stage import create_stage
+
+        return create_stage(data, backbone, options, setting)
 
 
 METHOD = LCSLMethod()

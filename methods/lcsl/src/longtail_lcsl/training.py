@@ -217,11 +217,12 @@ class _Started:
         from longtail_lcsl.figures import Figures
         from longtail_lcsl.logs import PaperLog
         from longtail_lcsl.recipe import LCSL
+        from longtail_lcsl.stage import self_labelling
 
         experiment, data = self._experiment, self._data
         flags = {**as_given(self._args), "nClasses": data.num_classes, "network": experiment.network}
         figures = Figures(run.log_dir, self._name, experiment.title, data.train, by_class=experiment.is_cifar)
-        settings = method_options(experiment, self._args).self_labelling
+        settings = self_labelling(method_options(experiment, self._args))
         log = PaperLog(
             run,
             name=self._name,

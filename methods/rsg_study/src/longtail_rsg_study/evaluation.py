@@ -164,7 +164,7 @@ def create_recipe(network: Network, data: LongTailData) -> Recipe:
     """The run's network; RSG and margin heads belong to training alone."""
     from longtail.backbones import create_backbone
     from longtail.losses import create_loss
-    from longtail.training.erm import PlainTraining
+    from longtail.training.plain import PlainTraining
 
     head = "cosine" if network.cosine else "linear"
     backbone = create_backbone(network.arch, num_classes=network.classes, head=head, seed=0)

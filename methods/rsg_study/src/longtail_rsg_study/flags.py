@@ -10,6 +10,7 @@ from typing import Any
 from longtail.training.launch import gpu_ids
 from longtail.training.options import at_least, between, truth
 from longtail.training.runtime import PaperParser, add_runtime_options
+from longtail_rsg_study.method import CE_WEIGHTS, LDAM_WEIGHTS
 
 DATA_DIR = "data/mini-ImageNet"
 ARCH = "resnext50_32x4d"
@@ -224,7 +225,7 @@ def _add_method(group: argparse._ArgumentGroup) -> None:
         group,
         "ldam_weight_type",
         default="icf",
-        choices=("cbl", "icf"),
+        choices=LDAM_WEIGHTS,
         help="class weights of LDAM: inverse class frequency, or class-balanced (default: %(default)s)",
     )
     _add(group, "ldam_loss_weight", type=between(0), default=0.1, help="weight of LDAM in the sum (default: %(default)s)")
@@ -297,7 +298,7 @@ def _add_constants(group: argparse._ArgumentGroup) -> None:
         group,
         "ce_weight_type",
         default="none",
-        choices=("none", "icf", "cbl"),
+        choices=CE_WEIGHTS,
         help="class weights of cross entropy, which has none in the study (default: %(default)s)",
     )
     _add(group, "ldam_max_margin", type=share, default=0.3, help="LDAM's margin of the rarest class (default: %(default)s)")
