@@ -74,7 +74,7 @@ def _longtail(*words, appended=""):
 def test_run_stopped_and_continued(tmp_path, monkeypatch, fake_data):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data").symlink_to(fake_data("cifar100"))
-    steps = "--max-steps 4 --checkpoint-every 1"
+    steps = "--max-steps 2 --checkpoint-every 1"
     process = _longtail(NAME, appended=f"{steps} --max-epochs 200")
     for line in process.stdout:
         if line.startswith("Epoch: [0]"):
@@ -85,19 +85,19 @@ def test_run_stopped_and_continued(tmp_path, monkeypatch, fake_data):
     assert err.endswith(f"longtail reproduce {NAME} -- --resume-auto goes on from here\n")
     assert not list(tmp_path.rglob("reproduction.json"))
 
-    process = _longtail(NAME, "--json", "--", "--resume-auto", appended=f"{steps} --max-epochs 2")
+    process = _longtail(NAME, "--json", "--", "--resume-auto", appended=f"{steps} --max-epochs 1")
     out, err = process.communicate()
     assert process.returncode == 0, err
     told = json.loads(out)
     (folder,) = told["runs"]
     assert told == json.loads(Path(folder, "reproduction.json").read_text())
     assert told["commands"] == [
-        "python cifar_train.py --dataset cifar100 --loss_type BS --epochs 200 --data_aug CMO --resume-auto --max-steps 4 "
-        "--checkpoint-every 1 --max-epochs 2"
+        "python cifar_train.py --dataset cifar100 --loss_type BS --epochs 200 --data_aug CMO --resume-auto --max-steps 2 "
+        "--checkpoint-every 1 --max-epochs 1"
     ]
     assert told["not_comparable_because"] == [
-        "--max-epochs 2",
-        "--max-steps 4",
+        "--max-epochs 1",
+        "--max-steps 2",
         "data/cifar-100-python holds generated data, not CIFAR-100",
     ]
     assert (told["comparable"], told["verdict"]) == (False, None)
