@@ -102,6 +102,30 @@ def run_here(folder: Path, captured: Callable[[], tuple[str, str]], command: str
     return Ended(command, code, *captured())
 
 
+HEAVY = frozenset({"torch", "torchvision", "timm", "numpy", "matplotlib"})
+"""What takes long to import, and no help text waits for."""
+
+
+def quick_help(folder: Path, *words: str) -> str:
+    """What a script, or the command `longtail`, answers to `--help` in a process of its own.
+
+    Args:
+        folder: to run it in.
+        words: of the command line, such as `train.py`, or `longtail train cmo`.
+
+    Raises:
+        AssertionError: it fails, or imports what is heavy.
+    """
+    program = ["-c", "from longtail.cli.main import main; main()"] if words[0] == "longtail" else [words[0]]
+    line = [sys.executable, "-X", "importtime", *program, *words[1:], "--help"]
+    done = subprocess.run(line, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    imported = {each.rpartition("|")[2].strip() for each in done.stderr.splitlines()}
+    assert "longtail.training.options" in imported
+    assert not imported & HEAVY
+    return done.stdout
+
+
 def _exit_code(script: str) -> int:
     try:
         runpy.run_path(script, run_name="__main__")

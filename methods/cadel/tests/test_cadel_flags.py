@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from longtail.errors import UserError
+from longtail.testing import quick_help
 from longtail.training.runtime import RuntimeOptions
 from longtail_cadel.experiments import DATA_ROOTS, SCRIPTS, data_root, model_dirs, pretrained_files
 from longtail_cadel.flags import check, configured, create_parser, notices
@@ -216,7 +217,7 @@ def test_the_pretrained_file_with_a_space():
     assert pretrained_files("a.pth") == ("a.pth",)
 
 
-def test_help_needs_neither_torch_nor_numpy():
+def test_a_configuration_is_read_without_torch_and_numpy():
     code = (
         "import sys\n"
         "from longtail_cadel.experiments import SCRIPTS\n"
@@ -227,3 +228,14 @@ def test_help_needs_neither_torch_nor_numpy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("script", ["main_ViT", "main_CNN_PC"])
+def test_help_needs_neither_torch_nor_numpy(script):
+    told = quick_help(FOLDER, f"{script}.py")
+    assert "--cfg" in told
+    assert "--max-steps" in told
+
+
+def test_the_method_tells_of_itself_without_torch():
+    assert "--eval-heads" in quick_help(FOLDER, "longtail", "train", "cadel")
