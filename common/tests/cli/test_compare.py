@@ -159,7 +159,6 @@ def test_tables_numbers_and_runs_which_are_not_run_again(longtail, tmp_path, mon
     first = longtail(*words)
     assert (first.code, first.err) == (0, "")
     assert "[4/4] bs, seed 1: " in first.out
-    assert " left\n" in first.out
     content = json.loads((tmp_path / "c/comparison.json").read_text())
     assert (content["baseline"], content["select"], content["backbone"]) == ("erm", "last", "resnet20")
     for each in content["methods"]:

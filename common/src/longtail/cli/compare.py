@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 from longtail.cli.contenders import NOTATION, SHORT_NAMES, Contender, read_contenders
 from longtail.cli.data_options import add_cut, add_data, add_reading, add_thresholds
 from longtail.cli.output import console, print_json, told_of_groups
-from longtail.cli.parsing import Parser, add_options, read_options
+from longtail.cli.parsing import Parser
 from longtail.errors import UserError
-from longtail.training.options import at_least, between
+from longtail.training.options import add_options, at_least, between, read_options
 from longtail.training.runtime import RuntimeOptions
 
 if TYPE_CHECKING:

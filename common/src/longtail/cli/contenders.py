@@ -126,8 +126,8 @@ def _pairs(text: str, whole: str) -> dict[str, str]:
 
 def _values(method: Method, given: Mapping[str, str], whole: str) -> dict[str, Any]:
     """The texts as the values that `longtail train` would make of them."""
-    from longtail.cli.parsing import Parser, add_options, read_options
-    from longtail.training.options import truth
+    from longtail.cli.parsing import Parser
+    from longtail.training.options import add_options, read_options, truth
 
     parser = Parser(prog=f"longtail train {method.name}", add_help=False)
     add_options(parser.add_argument_group(), method.options)

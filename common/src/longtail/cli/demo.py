@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from longtail.cli.contenders import Contender
 from longtail.cli.output import console, print_json
-from longtail.cli.parsing import Parser, add_options, read_options
+from longtail.cli.parsing import Parser
 from longtail.errors import UserError
-from longtail.training.options import at_least
+from longtail.training.options import add_options, at_least, read_options
 from longtail.training.registry import installed_methods
 from longtail.training.runtime import RuntimeOptions
 

@@ -10,8 +10,6 @@ from typing import Any, NoReturn
 
 from longtail.errors import UserError
 from longtail.names import DATASETS
-from longtail.training.options import add_options as add_options
-from longtail.training.options import read_options as read_options
 
 
 class _WithExamples(argparse.HelpFormatter):

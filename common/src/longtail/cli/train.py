@@ -199,12 +199,17 @@ _SELECTION = {
 
 
 def report(job: Job, results: dict[str, Any], folder: Path) -> None:
-    """Print the test results of the best and the last epoch, and where the run lies."""
+    """Print the test results of the best and the last epoch, and of other readings of the best, and where the run lies."""
     shown = table("", "epoch", *_COLUMNS, title=f"{job.method.name} on {job.source.label}: test accuracy in %", numbers=True)
-    for label in ("best", "last"):
-        result = results[label]
+    others = {name: (name, result) for name, result in results.get("final", {}).items()}
+    if "reading" in results:
+        read = results["reading"]
+        others[read["name"]] = (f"{read['name']}, chosen on {read['chosen_on']}", read)
+    for label, result in [("best", results["best"]), ("last", results["last"]), *others.values()]:
         shown.add_row(label, str(result["epoch"] + 1), *(percent(result[key]) for key in _COLUMNS.values()))
     console().print(shown)
     print(f"{told_of_groups(job.thresholds)}; balanced: mean over classes")
     print(_SELECTION[results["select"]])
+    if others:
+        print(f"{', '.join(others)}: other readings of the best; longtail predict, eval and export take them with --reading")
     print(f"run folder: {folder}")

@@ -75,7 +75,6 @@ def add_options(
     *,
     only: Collection[str] | None = None,
     depending: Mapping[str, str] | None = None,
-    tell_switches: bool = True,
 ) -> None:
     """Add a flag for each field of a frozen options dataclass.
 
@@ -88,7 +87,6 @@ def add_options(
         only: names of the fields to offer; None offers all.
         depending: fields whose default hangs on other flags, by name, with the words that tell it; without the flag they are
             None.
-        tell_switches: whether help texts tell the defaults of booleans; some older Pythons tell them anyway.
 
     Raises:
         TypeError: a field's annotation is none that a flag can be made of.
@@ -102,8 +100,8 @@ def add_options(
         default = each.default if depends_on is None else None
         action = group.add_argument(f"--{each.name.replace('_', '-')}", default=default, **argument)
         told = "%(default)s" if default is not None else depends_on
-        tells = told is not None and (tell_switches or not isinstance(default, bool))
-        if tells and "%(default)s" not in str(action.help):
+        # Python before 3.13 tells the default of a boolean by itself
+        if told is not None and "%(default)s" not in str(action.help):
             action.help = f"{action.help} (default: {told})"
 
 

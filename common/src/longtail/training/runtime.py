@@ -73,7 +73,7 @@ def add_runtime_options(
         depending: options whose default hangs on other flags, see `add_options`.
     """
     group = parser.add_argument_group("longtail options", f"shared by every command; {ADDOPTS} in the environment appends more")
-    add_options(group, RuntimeOptions, depending=depending, tell_switches=False)
+    add_options(group, RuntimeOptions, depending=depending)
     return group
 
 
