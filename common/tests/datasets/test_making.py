@@ -13,6 +13,7 @@ from PIL import Image
 from longtail.datasets import making
 from longtail.datasets.cifar import read_cifar
 from longtail.datasets.contents import Contents
+from longtail.datasets.digits import load_digits
 from longtail.datasets.factory import create_data
 from longtail.datasets.fake import write_fake
 from longtail.datasets.made import MARKER, made
@@ -433,14 +434,37 @@ def test_a_damaged_marker_is_told(text, tmp_path):
 
 
 def test_names_and_options_are_checked(tmp_path):
-    with pytest.raises(UserError, match=r"nothing called 'svhn-lt' can be made; choose one of cifar10-lt, cifar100-lt, mini"):
+    with pytest.raises(UserError, match=r"nothing called 'svhn-lt' can be made; choose one of cifar10-lt, cifar100-lt, digits"):
         make("svhn-lt", tmp_path, tmp_path)
     with pytest.raises(TypeError):
         make("cifar10-lt", tmp_path, tmp_path, seed=3)
-    assert set(KINDS) == {"cifar10-lt", "cifar100-lt", "mini-imagenet-lt", *WITHOUT_IMAGES}
+    assert set(KINDS) == {"cifar10-lt", "cifar100-lt", "digits", "mini-imagenet-lt", *WITHOUT_IMAGES}
 
 
 def test_the_marker_says_how_it_was_made(cifar, tmp_path):
     make("cifar10-lt", cifar, tmp_path, imbalance_factor=0.5)
     told = json.loads((tmp_path / MARKER).read_text())["settings"]
     assert (told["what"], told["source"], told["imbalance_factor"]) == ("cifar10-lt", str(cifar.resolve()), 0.5)
+
+
+@pytest.mark.parametrize("class_folders", [False, True])
+def test_the_digits_as_files_are_the_embedded_ones(class_folders, tmp_path):
+    made = make("digits", None, tmp_path / "d", class_folders=class_folders, imbalance_factor=0.1, split_seed=3)
+    assert make("digits", None, tmp_path / "d", class_folders=class_folders, imbalance_factor=0.1, split_seed=3) == made
+    assert made.parts.keys() == {"train", "test"}
+    data = create_data(str(tmp_path / "d")) if class_folders else create_data("csv", root=tmp_path / "d")
+    expected = load_digits(imbalance_factor=0.1, split_seed=3)
+    for part in ("train", "test"):
+        found, embedded = getattr(data, part), getattr(expected, part)
+        order = np.argsort(embedded.labels, kind="stable") if class_folders else np.arange(len(embedded))
+        np.testing.assert_array_equal(found.labels, embedded.labels[order])
+        for path, pixels in zip(found.images.paths[::7], embedded.images.array[order][::7], strict=True):
+            with Image.open(tmp_path / "d" / path) as image:
+                np.testing.assert_array_equal(np.asarray(image), pixels)
+
+
+def test_only_what_is_embedded_has_no_source(tmp_path):
+    with pytest.raises(TypeError, match="digits has no source"):
+        make("digits", tmp_path, tmp_path / "d")
+    with pytest.raises(TypeError, match="cifar10-lt needs a source"):
+        make("cifar10-lt", None, tmp_path / "d")

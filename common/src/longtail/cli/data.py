@@ -10,7 +10,7 @@ from longtail.cli.inspect import add_inspect
 from longtail.cli.output import print_json
 from longtail.cli.parsing import Parser, split_seed
 from longtail.datasets.fake import LAYOUTS
-from longtail.datasets.making import KINDS, WITHOUT_IMAGES
+from longtail.datasets.making import KINDS, WITHOUT_IMAGES, WITHOUT_SOURCE
 from longtail.training.options import at_least
 
 _EXAMPLES = """\
@@ -100,7 +100,8 @@ def _add_make(actions: argparse._SubParsersAction[Parser]) -> None:
     kinds = make.add_subparsers(title="what can be made", metavar="WHAT", required=True)
     for what, text in KINDS.items():
         parser = kinds.add_parser(what, help=text, description=f"Make {text}.", epilog=_examples(what))
-        parser.add_argument("--source", required=True, metavar="DIR", help=_SOURCES.get(what, "root of the CIFAR archive"))
+        if what not in WITHOUT_SOURCE:
+            parser.add_argument("--source", required=True, metavar="DIR", help=_SOURCES.get(what, "root of the CIFAR archive"))
         room = "the source or any other" if what in WITHOUT_IMAGES else "empty or new"
         parser.add_argument("--out", required=True, metavar="DIR", help=f"folder to write into, {room}")
         if what not in WITHOUT_IMAGES:
@@ -119,7 +120,7 @@ def _add_folders(parser: Parser) -> None:
         "--folders",
         dest="class_folders",
         action="store_true",
-        help="write train/CLASS/, val/CLASS/ and test/CLASS/ instead of lists with images beside them",
+        help="write class folders, train/CLASS/ and so on, instead of lists with images beside them",
     )
 
 
@@ -127,7 +128,7 @@ def _add_nothing(_parser: Parser) -> None:
     """For what has no options of its own."""
 
 
-def _add_cifar_options(parser: Parser) -> None:
+def _add_cut_options(parser: Parser) -> None:
     parser.add_argument(
         "--imbalance-factor",
         type=float,
@@ -144,6 +145,10 @@ def _add_cifar_options(parser: Parser) -> None:
         metavar="N",
         help="which images the classes keep: a seed to draw them with, or `first` for the first ones (default: first)",
     )
+
+
+def _add_cifar_options(parser: Parser) -> None:
+    _add_cut_options(parser)
     parser.add_argument(
         "--holdout-val",
         type=_share_or_number,
@@ -179,6 +184,7 @@ _SOURCES = {
 _USES = {
     "cifar10-lt": ("--source data --out data/CIFAR10", "--source data --out data/CIFAR10-step --profile step"),
     "cifar100-lt": ("--source data --out data/CIFAR100", "--source data --out cifar-folders --imbalance-factor 0.02 --folders"),
+    "digits": ("--out photos --folders", "--out data/digits --imbalance-factor 0.05"),
     "mini-imagenet-lt": (
         "--source mini-imagenet --out data/mini-ImageNet",
         "--source mini-imagenet --out data/mini-ImageNet --lists published --link",
@@ -190,6 +196,7 @@ _USES = {
 _OPTIONS = {
     "cifar10-lt": _add_cifar_options,
     "cifar100-lt": _add_cifar_options,
+    "digits": _add_cut_options,
     "mini-imagenet-lt": _add_mini_imagenet_options,
     "lists": _add_list_options,
 }
@@ -221,7 +228,8 @@ def run_make(arguments: argparse.Namespace) -> None:
     from longtail.datasets.making import make
 
     options: dict[str, Any] = {name: value for name, value in vars(arguments).items() if name not in _NOT_OPTIONS}
-    result = make(arguments.what, arguments.source, arguments.out, **options)
+    source = None if arguments.what in WITHOUT_SOURCE else arguments.source
+    result = make(arguments.what, source, arguments.out, **options)
     if arguments.json:
         print_json({"what": arguments.what, "folder": arguments.out, "parts": result.parts, "settings": result.settings})
         return
@@ -232,13 +240,13 @@ def run_make(arguments: argparse.Namespace) -> None:
 
 def _told_of_use(arguments: argparse.Namespace) -> str:
     """Where it is, and what to do with it."""
-    what, source, out = arguments.what, arguments.source, arguments.out
+    what, out = arguments.what, arguments.out
     counts = "num_shots.npz and num_shots.txt"
     if what == "num-shots":
         return f"{counts} are in {out}"
     if what == "inat18-lists":
         return f"the lists are in {out}, with {counts}; their paths begin at the folder of train_val2018/"
     if what == "lists":
-        return f"the lists are in {out}, with {counts}; their paths begin at {source}"
+        return f"the lists are in {out}, with {counts}; their paths begin at {arguments.source}"
     data = "folder" if arguments.class_folders else "csv"
     return f"{what} is in {out}; give a training command --data {data} --root {out}"

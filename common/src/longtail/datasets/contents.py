@@ -41,7 +41,7 @@ class Contents:
 
     Args:
         class_names: C names of folders.
-        parts: the images of `train`, `val` and `test`, in order.
+        parts: the images of `train`, `test` and perhaps `val`, in order.
         write: makes the file of an image.
         fake: the images were generated.
         remark: how the training images were chosen, in a few words.
@@ -64,9 +64,12 @@ class Contents:
         """What each part holds, in words."""
         counts = {part: np.bincount([sample.label for sample in samples]) for part, samples in self.parts.items()}
         told = {part: str(Extent.of(of_part)) for part, of_part in counts.items()}
-        if [sample.image for sample in self.parts["val"]] == [sample.image for sample in self.parts["test"]]:
+        if "val" in self.parts and self._images("val") == self._images("test"):
             told["val"] = "the images of test"
         return told | {"train": f"{told['train']}; {self.remark}"}
+
+    def _images(self, part: str) -> list[Any]:
+        return [sample.image for sample in self.parts[part]]
 
     def save(self, folder: Path, *, class_folders: bool) -> None:
         """Write the images and the tables, or the images alone.
@@ -83,7 +86,7 @@ class Contents:
             }
         else:
             files = {sample.path: sample.image for samples in self.parts.values() for sample in samples}
-            for part in TABLES:
+            for part in self.parts:
                 self._save_table(part, folder)
         if self.there is None:
             self._save_images(files, folder)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 KINDS = {
     "cifar10-lt": "CIFAR-10 with an exponential tail, as PNG files",
     "cifar100-lt": "CIFAR-100 with an exponential tail, as PNG files",
+    "digits": "the embedded handwritten digits with an exponential tail, as PNG files",
     "mini-imagenet-lt": "mini-ImageNet with every class in every part, as its published lists or new ones say",
     "lists": "train.txt, val.txt, test.txt and class counts, of the images in class folders",
     "inat18-lists": "the lists and class counts of iNaturalist 2018, of the JSON files of its competition",
@@ -27,6 +28,9 @@ KINDS = {
 
 WITHOUT_IMAGES = frozenset({"lists", "inat18-lists", "num-shots"})
 """What is but a few files, which join whatever a folder holds."""
+
+WITHOUT_SOURCE = frozenset({"digits"})
+"""What is made of nothing but what is installed."""
 
 _PARTIAL = ".longtail-made-partial"
 _VERSION = 1
@@ -45,7 +49,7 @@ class Maker(Protocol):
         ...
 
 
-def make(what: str, source: str | Path, out: str | Path, *, class_folders: bool = False, **options: Any) -> Made:
+def make(what: str, source: str | Path | None, out: str | Path, *, class_folders: bool = False, **options: Any) -> Made:
     """Makes a long-tailed data set of another one and writes it below `out`, or only lists.
 
     There it is read as `csv`, or with `class_folders` as `folder`; what has no images of its own is read with those of the
@@ -54,10 +58,11 @@ def make(what: str, source: str | Path, out: str | Path, *, class_folders: bool 
 
     Args:
         what: one of `KINDS`.
-        source: folder of the data set that it is made of.
+        source: folder of the data set that it is made of; None for what is in `WITHOUT_SOURCE`.
         out: folder to write into, empty or new; what is in `WITHOUT_IMAGES` may join other files.
         class_folders: write PART/CLASS/NAME instead of tables with images beside them; not where there are no images.
-        options: those of `making_cifar.CifarLT`, `making_mini_imagenet.MiniImageNetLT` or the classes of `making_lists`.
+        options: those of `making_cifar.CifarLT`, `making_digits.DigitsLT`, `making_mini_imagenet.MiniImageNetLT` or the classes
+            of `making_lists`.
 
     Returns:
         What was made.
@@ -65,13 +70,21 @@ def make(what: str, source: str | Path, out: str | Path, *, class_folders: bool 
     Raises:
         UserError: for an unknown name, impossible options, a source that does not hold what is needed, or a folder `out` that
             holds anything else.
-        TypeError: for an option that this kind does not have.
+        TypeError: for an option that this kind does not have, and for a missing or needless source.
     """
+    if (source is None) != (what in WITHOUT_SOURCE):
+        raise TypeError(f"{what} {'has no' if what in WITHOUT_SOURCE else 'needs a'} source")
     maker = _maker(what, options)
     if class_folders and what in WITHOUT_IMAGES:
         raise TypeError(f"{what} has no class_folders")
-    source, target = Path(source).expanduser().resolve(), Path(out).expanduser()
-    settings = {"version": _VERSION, "what": what, "source": str(source), "class_folders": class_folders, **_told(maker)}
+    source, target = Path(source or "").expanduser().resolve(), Path(out).expanduser()
+    settings = {
+        "version": _VERSION,
+        "what": what,
+        "source": "" if what in WITHOUT_SOURCE else str(source),
+        "class_folders": class_folders,
+        **_told(maker),
+    }
     found = made(target)
     joins = what in WITHOUT_IMAGES or (options.get("lists") is not None and not class_folders)
     in_place = joins and target.resolve() == source
@@ -104,6 +117,7 @@ def _check_lists(maker: Maker, source: Path, folder: Path) -> None:
 def _maker(what: str, options: Mapping[str, Any]) -> Maker:
     # numpy waits until something is made: commands read KINDS to print their help
     from longtail.datasets.making_cifar import CifarLT
+    from longtail.datasets.making_digits import DigitsLT
     from longtail.datasets.making_lists import ClassLists, INat18Lists, NumShots
     from longtail.datasets.making_mini_imagenet import MiniImageNetLT
 
@@ -112,6 +126,7 @@ def _maker(what: str, options: Mapping[str, Any]) -> Maker:
     if what.startswith("cifar"):
         return CifarLT(what.removesuffix("-lt"), **options)
     kinds: dict[str, Callable[..., Maker]] = {
+        "digits": DigitsLT,
         "mini-imagenet-lt": MiniImageNetLT,
         "lists": ClassLists,
         "inat18-lists": INat18Lists,
