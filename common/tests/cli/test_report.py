@@ -1,13 +1,15 @@
 """`longtail report` with runs on the digits."""
 
+import io
 import json
+import re
 import shutil
 from pathlib import Path
 
 import pytest
-from tiny_runs import train, write_digits
+from tiny_runs import TINY, train, write_digits
 
-from longtail.report.html.compared import HEADINGS
+from longtail.cli.main import dispatch
 
 
 @pytest.fixture(scope="module")
@@ -70,27 +72,62 @@ def test_without_a_checkpoint_the_reason_stands_in_the_page(longtail, run, tmp_p
     assert '<th scope="col" class="number">accuracy (%)</th>' in text
 
 
-def test_runs_of_a_comparison_stand_in_its_order(longtail, run, tmp_path):
-    for name in ("bs-seed0", "erm-seed0"):
-        shutil.copytree(run, tmp_path / "both" / "runs" / name)
-    scores = dict.fromkeys(HEADINGS.values(), 0.5)
-    methods = [
-        {
-            "label": name,
-            "mean": scores,
-            "sample_standard_deviation": dict.fromkeys(scores),
-            "runs": [{"folder": f"moved/since/runs/{name}-seed0", "train_seconds": 1.0}],
-            "failures": {},
-            "verdict": "one seed: no verdict (+0.0 points)" if name == "bs" else "baseline",
-            "difference": None,
-        }
-        for name in ("erm", "bs")
-    ]
-    told = {"data": "digits", "baseline": "erm", "notes": [], "methods": methods}
-    (tmp_path / "both" / "comparison.json").write_text(json.dumps(told))
-    ended = report(longtail, tmp_path / "both", "--json", "--no-images")
-    assert [Path(each).name for each in json.loads(ended.out)["runs"]] == ["erm-seed0", "bs-seed0"]
-    assert "one seed: no verdict (+0.0 points)" in (tmp_path / "report.html").read_text()
+@pytest.fixture(scope="module")
+def comparison(tmp_path_factory):
+    """The folder of a comparison of two methods, with two seeds each."""
+    folder = tmp_path_factory.mktemp("comparison") / "both"
+    tiny = [*TINY.split(), "--max-steps", "1", "--seeds", "2", "--select", "last"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CUDA_VISIBLE_DEVICES", "")
+        patch.setattr("sys.argv", ["longtail", "compare"])
+        patch.setattr("sys.stdout", io.StringIO())
+        dispatch(["compare", "--methods", "erm,bs", "--data", "digits", *tiny, "--out", str(folder)])
+    return folder
+
+
+def rows_of_markdown(text):
+    """The rows of its tables, each as cells by heading; a row of a method has its name at ""."""
+    parts = [re.findall(r"^\| *(.*) \|$", part, re.MULTILINE) for part in text.split("\n\n")]
+    cells = [[row.split("| ") for row in part] for part in parts if part]
+    return [{head.strip(): cell.strip() for head, cell in zip(part[0], row, strict=True)} for part in cells for row in part[2:]]
+
+
+def rows_of_page(text):
+    """The same of a page."""
+    bare = re.sub(r"</?bdi>", "", text).replace("\N{MINUS SIGN}", "-")
+    parts = [re.findall("<tr.*?</tr>", part, re.DOTALL) for part in re.findall("<table.*?</table>", bare, re.DOTALL)]
+    cells = [[re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.DOTALL) for row in part] for part in parts]
+    return [dict(zip(part[0], row, strict=False)) for part in cells for row in part[1:]]
+
+
+def test_a_comparison_is_told_as_compare_tells_it(longtail, comparison, tmp_path):
+    moved = tmp_path / "moved"
+    shutil.copytree(comparison, moved)
+    ended = report(longtail, moved, "--json", "--no-images")
+    assert ended.code == 0, ended.err
+    names = ["erm-seed0", "erm-seed1", "bs-seed0", "bs-seed1"]
+    assert [Path(each).name for each in json.loads(ended.out)["runs"]] == names
+    text = (tmp_path / "report.html").read_text()
+    erm, bs, difference = rows_of_markdown((moved / "comparison.md").read_text())
+    verdict = difference.pop("verdict")
+    erm, bs, difference = ({"method": row.pop("")} | row for row in (erm, bs, difference))
+    found = rows_of_page(text)
+    assert {**erm, "seeds": "2"} in found
+    assert {**bs, "seeds": "2"} in found
+    assert difference in found
+    assert {"method": "bs", "verdict": verdict} in found
+    assert "<h3>bs, seed 1: reliability</h3>" in text
+    assert text.count("single seeds") == 2
+
+
+def test_the_table_of_classes_agrees_with_what_compare_computed(longtail, comparison, tmp_path):
+    report(longtail, comparison, "--no-images")
+    text = (tmp_path / "report.html").read_text()
+    rows = re.search('aria-label="Table of classes".*?</table>', text, re.DOTALL)[0].split("<tr>")[2:]
+    bs = json.loads((comparison / "comparison.json").read_text())["methods"][1]
+    pairs = zip(bs["mean"]["per_class_accuracy"], bs["sample_standard_deviation"]["per_class_accuracy"], strict=True)
+    expected = ["absent" if mean is None else f"{100 * mean:.1f} ± {100 * spread:.1f}" for mean, spread in pairs]
+    assert [re.findall("<td[^>]*>(.*?)</td>", row)[-1] for row in rows] == expected
 
 
 @pytest.mark.parametrize(

@@ -2,107 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import re
-import shutil
-import subprocess
 from dataclasses import replace
-from html.parser import HTMLParser
 from itertools import pairwise
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_runs import EVIL, Page, write_run
 from PIL import Image
 
-from longtail.datasets.base import ArrayImages, FileImages, ImageData
+from longtail.datasets.base import FileImages
 from longtail.errors import UserError
-from longtail.metrics import ClassificationCounts, summarise
-from longtail.report.html import (
-    LIMIT,
-    Predicted,
-    build_page,
-    find_comparison,
-    find_runs,
-    read_comparison,
-    read_run,
-    svg,
-)
-from longtail.report.html.compared import HEADINGS
+from longtail.report.html import LIMIT, build_page, find_runs, read_run, svg
 from longtail.report.html.confusion import largest_confusions
 from longtail.report.html.reliability import bins_of
 from longtail.report.html.thumbnails import SIDE, data_uri
 from longtail.report.html.worst import worst_classes
-
-EVIL = '<script>alert("1")</script> & <b>'
-VOID = {"meta", "link", "img", "br", "hr", "input"}
-
-
-class Page(HTMLParser):
-    """The elements of a page with their attributes; complains where they are not nested."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.elements, self.open, self.texts = [], [], []
-        self.feed(text)
-        self.close()
-        assert not self.open
-
-    def handle_starttag(self, tag, attrs):
-        self.elements.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.elements.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.texts.append(data)
-
-    def all(self, tag):
-        return [attributes for name, attributes in self.elements if name == tag]
-
-
-def predictions(labels, logits, names):
-    """What a network with these logits makes of noise with these labels."""
-    counts = ClassificationCounts(len(names), confusion_limit=100)
-    counts.update(torch.from_numpy(logits), torch.from_numpy(labels))
-    probabilities = torch.softmax(torch.from_numpy(logits), dim=1).numpy()
-    pixels = np.arange(len(labels) * 12 * 12 * 3).reshape(-1, 12, 12, 3) % 251
-    data = ImageData(ArrayImages(pixels.astype(np.uint8)), labels, tuple(names))
-    return Predicted(data, "noise", 2, probabilities.argmax(axis=1), probabilities.max(axis=1), counts)
-
-
-def write_run(folder, class_names=("cat", "dog", "emu"), class_counts=(100, 30, 3), epochs=2, seed=0, finished=True):
-    """A run's folder as training leaves it, with made-up results; returns the run with its predictions."""
-    classes = len(class_names)
-    rng = np.random.default_rng(seed)
-    labels = np.arange(20 * classes) % classes
-    logits = 2 * rng.normal(size=(len(labels), classes)).astype(np.float32) + 2 * np.eye(classes, dtype=np.float32)[labels]
-    predicted = predictions(labels, logits, class_names)
-    result = summarise(predicted.counts, class_counts).to_dict()
-    folder.mkdir(parents=True)
-    lines = [
-        {"epoch": at, "train_loss": 2.0 / (at + 1), "test": result, "val": None, "is_best": at == 0} for at in range(epochs)
-    ]
-    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    record = {
-        "command": "longtail train erm",
-        "identity": {"method": "erm", "seed": seed, "select": "test", "shots_many": 50, "shots_few": 20},
-        "class_counts": list(class_counts),
-        "input": {"class_names": list(class_names)},
-        "versions": {"torch": "2.9.0"},
-        "finished": finished,
-    }
-    if finished:
-        record["results"] = {"select": "test", "best": {"epoch": 0, **result}, "last": {"epoch": epochs - 1, **result}}
-    (folder / "run.json").write_text(json.dumps(record))
-    return replace(read_run(folder), predicted=predicted)
 
 
 @pytest.fixture(scope="module")
@@ -242,53 +159,6 @@ def test_more_classes_than_a_matrix_shows_still_have_largest_confusions(tmp_path
     assert "<summary>Largest confusions</summary>" in text
 
 
-def test_a_comparison_comes_first(runs, tmp_path):
-    scores = dict.fromkeys(HEADINGS.values(), 0.5)
-    base = {
-        "label": "erm",
-        "mean": scores,
-        "sample_standard_deviation": dict.fromkeys(scores),
-        "runs": [{"folder": "somewhere/runs/better", "train_seconds": 200.0}],
-        "failures": {},
-        "verdict": "baseline",
-        "difference": None,
-    }
-    other = {
-        **base,
-        "label": EVIL,
-        "sample_standard_deviation": dict.fromkeys(scores, 0.012),
-        "failures": {"1": "out of\nmemory"},
-        "verdict": "worse by 2.1 ± 0.8 points",
-        "difference": {score: {"mean": -0.021, "half_width": 0.008, "pairs": 3} for score in scores} | {"few": None},
-    }
-    file = tmp_path / "comparison.json"
-    file.write_text(json.dumps({"data": "photos", "baseline": "erm", "notes": ["a note"], "methods": [base, other]}))
-    (tmp_path / "runs").mkdir()
-    assert find_comparison([tmp_path]) == find_comparison([tmp_path / "runs"]) == file
-    assert find_comparison([tmp_path, tmp_path.parent]) is None
-    comparison = read_comparison(file)
-    assert comparison.order == ["better", "better"]
-    text = build_page(runs, comparison)
-    page = Page(text)
-    assert page.all("h2")[0] == {"id": "comparison"}
-    for told in (
-        "50.0",
-        "50.0 ± 1.2",
-        "\N{MINUS SIGN}2.1 ± 0.8",
-        "absent",
-        "3.3 min",
-        "worse by 2.1 ± 0.8 points",
-        "a note",
-        EVIL,
-    ):
-        assert told in page.texts
-    assert "failed, seed 1: out of memory" in text
-    assert all(each.get("scope") for each in page.all("th"))
-    file.write_text('{"data": "photos", "methods": []}')
-    with pytest.raises(UserError, match=r"comparison\.json is not a comparison"):
-        read_comparison(file)
-
-
 def test_images_can_be_left_out(runs):
     page = Page(build_page(runs, images=False))
     assert not page.all("img")
@@ -385,38 +255,3 @@ def test_ticks_lie_between_the_ends_and_are_few(low, ratio):
         assert len(ticks) <= 13
         assert all(low * 0.99 <= each <= high * 1.01 for each in ticks)
     assert svg.round_ticks(low, high)
-
-
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
-MEASURE = """<script>
-document.body.style.width = "WIDTHpx";
-document.querySelectorAll("details").forEach(each => each.open = true);
-const fetched = performance.getEntriesByType("resource").filter(each => !each.name.startsWith("data:"));
-const broken = [...document.images].filter(each => !each.naturalWidth);
-document.title = [document.body.scrollWidth, fetched.length, broken.length].join(" ");
-</script>"""
-"""Makes the body as wide as a phone and tells, in the title, its width with all that sticks out, requests and broken images."""
-
-
-@pytest.mark.skipif(BROWSER is None, reason="no Chromium on PATH to open the report in")
-@pytest.mark.parametrize(("width", "dark"), [(360, False), (1000, True)], ids=["phone", "dark"])
-def test_a_browser_shows_it_without_overflow_requests_or_errors(tmp_path, text, width, dark):
-    # windows cannot be as narrow as a phone, the body can; what measures it would not run under the page's own policy
-    measure = MEASURE.replace("WIDTH", str(width)) + "</body>"
-    measured = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", text).replace("</body>", measure)
-    (tmp_path / "measured.html").write_text(measured)
-    (tmp_path / "page.html").write_text(text)
-    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars"]
-    flags += [f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1280,900", "--enable-logging=stderr"]
-    flags += ["--blink-settings=preferredColorScheme=0"] if dark else []
-
-    def browse(*words):
-        return subprocess.run([BROWSER, *flags, *words], capture_output=True, text=True, timeout=60, check=True)
-
-    found = browse("--dump-dom", (tmp_path / "measured.html").as_uri())
-    assert re.search(r"<title>([\d ]+)</title>", found.stdout)[1] == f"{width} 0 0"
-    picture = tmp_path / "page.png"
-    shown = browse(f"--screenshot={picture}", (tmp_path / "page.html").as_uri())
-    assert "CONSOLE" not in found.stderr + shown.stderr
-    with Image.open(picture) as image:
-        assert (image.getpixel((2, 2))[0] < 60) == dark

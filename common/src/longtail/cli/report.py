@@ -73,10 +73,10 @@ def run(arguments: argparse.Namespace) -> None:
     folders = find_runs(arguments.run_folders)
     file = find_comparison(arguments.run_folders)
     comparison = None if file is None else read_comparison(file)
-    if comparison is not None:
-        place = {name: at for at, name in enumerate(comparison.order)}
-        folders.sort(key=lambda folder: place.get(folder.name, len(place)))
-    runs = [_with_predictions(read_run(folder), arguments) for folder in folders]
+    members = {} if comparison is None else comparison.members
+    place = {name: at for at, name in enumerate(members)}
+    folders.sort(key=lambda folder: place.get(folder.name, len(place)))
+    runs = [_with_predictions(read_run(folder, members.get(folder.name)), arguments) for folder in folders]
 
     def page(images: bool) -> bytes:
         return build_page(runs, comparison, title=arguments.title, images=images).encode()

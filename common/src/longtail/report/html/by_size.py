@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from xml.etree.ElementTree import SubElement
+from typing import NamedTuple
+from xml.etree.ElementTree import Element, SubElement
 
 import numpy as np
 
 from longtail.report.html import svg
-from longtail.report.html.runs import ReportedRun
+from longtail.report.html.series import Series, mean_and_spread
 
 NAMED_POINTS = 300
 """Up to so many points tell their class where the pointer rests on them."""
@@ -16,44 +17,82 @@ NAMED_POINTS = 300
 BLOCKS = 8
 """Points of each line: means over so many blocks of classes of similar size."""
 
+GROUPS = ("many", "medium", "few")
+
 ONE_BY_ONE = 12
 """Up to so many classes, the line goes through each class size."""
 
 
-def by_size_figure(runs: Sequence[ReportedRun]) -> str | None:
+class Tested(NamedTuple):
+    """A class of which test images were seen.
+
+    size: training images, at least 1.
+    accuracy: of the series.
+    name: of the class.
+    of_runs: the accuracy of each run of the series.
+    """
+
+    size: int
+    accuracy: float
+    name: str
+    of_runs: tuple[float, ...]
+
+
+def by_size_figure(series: Sequence[Series]) -> str | None:
     """Accuracy of each class at the best epoch against its training images; None where no class was tested."""
-    known = [_tested(run) for run in runs]
-    sizes = [size for points in known for size, _, _ in points]
+    known = [_tested(each) for each in series]
+    sizes = [each.size for classes in known for each in classes]
     if not sizes:
         return None
     low, high = min(sizes), max(sizes)
     x = svg.across(low / 1.3, high * 1.3, logarithmic=True)
     y = svg.upward(0, 100)
-    root = svg.figure("by-size", "Accuracy of each class against its number of training images", _described(runs))
+    root = svg.figure("by-size", "Accuracy of each class against its number of training images", _described(series))
     svg.draw_axes(
         root, x, y, svg.log_ticks(low / 1.3, high * 1.3), range(0, 101, 20), ("training images (log scale)", "accuracy (%)")
     )
-    named = len(sizes) <= NAMED_POINTS
-    for series, (run, points) in enumerate(zip(runs, known, strict=True)):
-        places = [((x(size), y(100 * value)), f"{name}: {100 * value:.1f} % of {size}") for size, value, name in points]
-        if named:
-            for at, told in places:
-                mark = SubElement(root, "path", {"class": f"marker series-{series % svg.STYLES}", "d": svg.marker(at, series)})
-                SubElement(mark, "title").text = f"{run.name}, {told} training images"
+
+    def draw_means(points: Sequence[tuple[int, float]], style: int, *, faint: bool = False) -> None:
+        svg.draw_line(root, [(x(size), y(100 * value)) for size, value in _means(points)], style, faint=faint)
+
+    for style, (each, classes) in enumerate(zip(series, known, strict=True)):
+        for at in range(len(each.runs) if each.is_mean else 0):
+            draw_means([(one.size, one.of_runs[at]) for one in classes], style, faint=True)
+    for style, (each, classes) in enumerate(zip(series, known, strict=True)):
+        places = [(x(one.size), y(100 * one.accuracy)) for one in classes]
+        if len(sizes) <= NAMED_POINTS:
+            _draw_named(root, each, classes, places, style)
         else:
-            # of thousands of points most lie on others: one in each square of two by two is seen
-            seen = {(round(px / 2), round(py / 2)): (px, py) for (px, py), _ in places}
-            path = "".join(svg.marker(at, series, 2) for at in seen.values())
-            SubElement(root, "path", {"class": f"marker crowd series-{series % svg.STYLES}", "d": path})
-        line = _means([(size, value) for size, value, _ in points])
-        svg.draw_line(root, [(x(size), y(100 * value)) for size, value in line], series)
+            _draw_crowd(root, places, style)
+        draw_means([(one.size, one.accuracy) for one in classes], style)
     return svg.markup(root)
 
 
-def _tested(run: ReportedRun) -> list[tuple[int, float, str]]:
-    """Training images, accuracy and name of each class that was tested."""
-    classes = zip(run.class_counts, run.accuracies(), run.class_names, strict=True)
-    return [(max(count, 1), value, name) for count, value, name in classes if value is not None]
+def _draw_named(root: Element, series: Series, classes: Sequence[Tested], places: Sequence[svg.Point], style: int) -> None:
+    """A marker for each class, which tells what it is."""
+    for one, at in zip(classes, places, strict=True):
+        mark = SubElement(root, "path", {"class": f"marker series-{style % svg.STYLES}", "d": svg.marker(at, style)})
+        spread = f" ({100 * min(one.of_runs):.1f} to {100 * max(one.of_runs):.1f})" if series.is_mean else ""
+        told = f"{series.told}, {one.name}: {100 * one.accuracy:.1f} % right{spread}, {one.size} training images"
+        SubElement(mark, "title").text = told
+
+
+def _draw_crowd(root: Element, places: Sequence[svg.Point], style: int) -> None:
+    """Of thousands of points most lie on others: one in each square of two by two is drawn."""
+    seen = {(round(x / 2), round(y / 2)): (x, y) for x, y in places}
+    path = "".join(svg.marker(at, style, 2) for at in seen.values())
+    SubElement(root, "path", {"class": f"marker crowd series-{style % svg.STYLES}", "d": path})
+
+
+def _tested(series: Series) -> list[Tested]:
+    """The classes that every run of a series was tested on."""
+    of_runs = zip(*(run.accuracies() for run in series.runs), strict=True)
+    classes = zip(series.class_counts(), series.accuracies(), series.runs[0].class_names, of_runs, strict=True)
+    return [
+        Tested(max(count, 1), mean, name, tuple(each for each in values if each is not None))
+        for count, (mean, _), name, values in classes
+        if mean is not None
+    ]
 
 
 def _means(points: Sequence[tuple[int, float]]) -> list[svg.Point]:
@@ -68,10 +107,11 @@ def _means(points: Sequence[tuple[int, float]]) -> list[svg.Point]:
     return [(float(np.exp(np.log(block[:, 0]).mean())), float(block[:, 1].mean())) for block in blocks]
 
 
-def _described(runs: Sequence[ReportedRun]) -> str:
+def _described(series: Sequence[Series]) -> str:
     told = []
-    for run in runs:
-        best = run.result("best") or {}
-        groups = [f"{group} {100 * best[group]:.1f} %" for group in ("many", "medium", "few") if best.get(group) is not None]
-        told.append(f"{run.name}: " + (", ".join(groups) or "no result"))
+    for each in series:
+        results = [run.result("best") or {} for run in each.runs]
+        groups = {group: mean_and_spread([result.get(group) for result in results])[0] for group in GROUPS}
+        words = [f"{group} {100 * mean:.1f} %" for group, mean in groups.items() if mean is not None]
+        told.append(f"{each.told}: " + (", ".join(words) or "no result"))
     return "A point for each class. Means of the shot groups: " + "; ".join(told) + ". The table below gives every class."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +9,17 @@ from typing import Any
 
 from longtail.datasets.findings import shown
 from longtail.errors import UserError
+from longtail.report.html.runs import Member
+from longtail.report.html.series import mean_and_spread
 from longtail.report.scores import scores
 from longtail.training.files import read_json
 
 COMPARISON = "comparison.json"
 
 HEADINGS = scores("all", "balanced", "many", "medium", "few", "macro-F1", "worst class", "calibration error")
+
+ENOUGH = 3
+"""Seeds that an interval takes: that of two is as wide as it is worthless."""
 
 
 @dataclass(frozen=True)
@@ -26,10 +30,11 @@ class Contender:
         name: what the comparison calls it.
         runs: seeds that were finished.
         results: mean ± standard deviation of each score of `HEADINGS`, in percent.
-        train_time: mean time in training.
-        differences: contender minus baseline in points, with half of the 95 % interval; None for the baseline.
+        train_time: mean ± standard deviation of the time in training.
+        differences: contender minus baseline in points, with half of the 95 % interval where the seeds are enough for one;
+            None for the baseline.
         verdict: what they say, in words.
-        failures: what seeds failed of.
+        failures: what seeds failed of, each with the seeds.
     """
 
     name: str
@@ -50,14 +55,14 @@ class Compared:
         baseline: name of the contender that the others are compared with.
         contenders: all of them, in their order.
         notes: what makes sense of the numbers.
-        order: names of the folders of its runs, the first contender's first.
+        members: what its runs are, by the names of their folders; the first contender's first.
     """
 
     data: str
     baseline: str
     contenders: list[Contender]
     notes: list[str]
-    order: list[str]
+    members: dict[str, Member]
 
 
 def find_comparison(paths: Iterable[str | Path]) -> Path | None:
@@ -83,9 +88,13 @@ def read_comparison(file: Path) -> Compared:
             baseline=shown(found["baseline"]),
             contenders=[_contender(each) for each in found["methods"]],
             notes=[shown(each) for each in found["notes"]],
-            order=[Path(run["folder"]).name for each in found["methods"] for run in each["runs"]],
+            members={
+                Path(run["folder"]).name: Member(shown(each["label"]), int(run["seed"]))
+                for each in found["methods"]
+                for run in each["runs"]
+            },
         )
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{shown(file)} is not a comparison: give its command once more, or the folders of its runs") from error
 
 
@@ -94,15 +103,16 @@ def _contender(found: Mapping[str, Any]) -> Contender:
     return Contender(
         name=shown(found["label"]),
         runs=len(found["runs"]),
-        results=[_spread(found["mean"][each], found["sample_standard_deviation"][each]) for each in HEADINGS.values()],
+        results=[spread(found["mean"][each], found["sample_standard_deviation"][each]) for each in HEADINGS.values()],
         train_time=_time([float(run["train_seconds"]) for run in found["runs"]]),
         differences=None if differences is None else [_difference(differences[each]) for each in HEADINGS.values()],
         verdict=shown(found["verdict"]),
-        failures=[f"seed {seed}: {shown(' '.join(text.split()))}" for seed, text in found["failures"].items()],
+        failures=_failures(found["failures"]),
     )
 
 
-def _spread(mean: float | None, deviation: float | None) -> str:
+def spread(mean: float | None, deviation: float | None) -> str:
+    """Mean and standard deviation of shares in percent, as in `83.4 ± 1.2`."""
     if mean is None:
         return "absent"
     return f"{100 * mean:.1f}" + ("" if deviation is None else f" ± {100 * deviation:.1f}")
@@ -111,13 +121,22 @@ def _spread(mean: float | None, deviation: float | None) -> str:
 def _difference(found: Mapping[str, Any] | None) -> str:
     if found is None:
         return "absent"
-    half = found["half_width"]
+    half = found["half_width"] if found["pairs"] >= ENOUGH else None
     # a minus is as wide as a plus, a hyphen is not
     return f"{100 * found['mean']:+.1f}".replace("-", "\N{MINUS SIGN}") + ("" if half is None else f" ± {100 * half:.1f}")
 
 
 def _time(seconds: Sequence[float]) -> str:
-    if not seconds:
+    mean, deviation = mean_and_spread(seconds)
+    if mean is None:
         return "absent"
-    mean = statistics.fmean(seconds)
-    return f"{mean:.1f} s" if mean < 120 else f"{mean / 60:.1f} min"
+    unit, size = ("s", 1) if mean < 120 else ("min", 60)
+    return f"{mean / size:.1f}{'' if deviation is None else f' ± {deviation / size:.1f}'} {unit}"
+
+
+def _failures(found: Mapping[str, str]) -> list[str]:
+    """What failed, once where several seeds failed of the same."""
+    seeds: dict[str, list[str]] = {}
+    for seed, text in found.items():
+        seeds.setdefault(shown(" ".join(text.split())), []).append(seed)
+    return [f"seed {', '.join(which)}: {text}" for text, which in seeds.items()]

@@ -11,10 +11,11 @@ from longtail.datasets.findings import counted, examples, shown
 from longtail.errors import UserError
 from longtail.report.html import curves, svg
 from longtail.report.html.by_size import by_size_figure
-from longtail.report.html.compared import HEADINGS, Compared
+from longtail.report.html.compared import HEADINGS, Compared, spread
 from longtail.report.html.confusion import confusion_figure, largest_confusions
 from longtail.report.html.reliability import bins_of, reliability_figure
 from longtail.report.html.runs import ReportedRun, judged, told_apart
+from longtail.report.html.series import Series, in_series, names_of
 from longtail.report.html.worst import worst_classes
 
 LIMIT = 5_000_000
@@ -52,27 +53,30 @@ def build_page(
         UserError: jinja2 is not installed.
     """
     runs = told_apart(runs)
+    series = in_series(runs)
     template = _environment().get_template("page.html")
     return str(
         template.render(
             title=title,
             version=__version__,
             runs=runs,
-            keys=[svg.key(at) for at in range(len(runs))],
+            series=series,
+            keys=[svg.key(at) for at in range(len(series))],
             comparison=comparison,
             folded=FOLDED,
             scores=list(HEADINGS),
-            summary=[_summary(run) for run in runs],
-            notes=_shared_notes(runs),
-            by_size=by_size_figure(runs),
-            class_tables=list(_class_tables(runs)),
+            summary=_summaries(series),
+            notes=_shared_notes(series),
+            by_size=by_size_figure(series),
+            class_tables=list(_class_tables(series)),
             class_rows=CLASS_ROWS,
-            curves=_curves(runs),
+            curves=_curves(series),
             same_accuracy=_same_accuracy(runs),
-            unpredicted_because=_unpredicted(runs),
+            unpredicted=_unpredicted(series, [run for run in runs if run.predicted is None]),
+            unpredicted_because=_unpredicted_because(series),
             details=[_detail(run, at, images) for at, run in enumerate(runs)],
             images=images,
-            differing=_differing(runs),
+            differing=_differing(series),
         )
     )
 
@@ -97,6 +101,24 @@ def _percent(share: float | None) -> str:
     return "absent" if share is None else f"{100 * share:.1f}"
 
 
+def _summaries(series: Sequence[Series]) -> list[dict[str, Any]]:
+    """The runs of the table under headings: their methods where they are seeds of one, none where they stand alone."""
+    compared = any(run.member for each in series for run in each.runs)
+    found: list[dict[str, Any]] = []
+    for each in series:
+        rows = [{"name": _summary_name(run), "run": run, "rows": _summary(run)} for run in each.runs]
+        heading = each.name if each.runs[0].member else "not of the comparison" if compared else ""
+        if heading and found and found[-1]["heading"] == heading:
+            found[-1]["runs"] += rows
+        else:
+            found.append({"heading": heading, "runs": rows})
+    return found
+
+
+def _summary_name(run: ReportedRun) -> str:
+    return run.name if run.member is None else f"seed {run.member.seed}"
+
+
 def _summary(run: ReportedRun) -> list[dict[str, Any]]:
     """The rows of the best and the last epoch: one row, where these are the same."""
     results = {which: run.result(which) for which in ("best", "last")}
@@ -114,12 +136,12 @@ def _summary(run: ReportedRun) -> list[dict[str, Any]]:
     ]
 
 
-def _shared_notes(runs: Sequence[ReportedRun]) -> list[tuple[str, list[str]]]:
+def _shared_notes(series: Sequence[Series]) -> list[tuple[str, str]]:
     """What is to be known of the results, each with the runs that it is true of; with none of them, where it is of all."""
-    notes = {run.name: list(_notes(run)) for run in runs}
+    notes = {run.name: list(_notes(run)) for each in series for run in each.runs}
     told = dict.fromkeys(note for of_run in notes.values() for note in of_run)
     whose = {note: [name for name, of_run in notes.items() if note in of_run] for note in told}
-    return [(note, [] if len(names) == len(runs) else names) for note, names in whose.items()]
+    return [(note, "" if len(names) == len(notes) else names_of(names, series)) for note, names in whose.items()]
 
 
 def _notes(run: ReportedRun) -> Iterator[str]:
@@ -145,29 +167,38 @@ def _data(run: ReportedRun) -> str:
     return told + (f"; {counted(int(tested), 'test image')}" if tested else "")
 
 
-def _class_tables(runs: Sequence[ReportedRun]) -> Iterator[dict[str, Any]]:
-    """For each set of classes the runs that have it, and the accuracy of each class in them, largest class first."""
-    for names in dict.fromkeys(run.class_names for run in runs):
-        members = [run for run in runs if run.class_names == names]
-        accuracies = [run.accuracies() for run in members]
+def _class_tables(series: Sequence[Series]) -> Iterator[dict[str, Any]]:
+    """For each set of classes the series that have it, and the accuracy of each class in them, largest class first."""
+    for names in dict.fromkeys(each.runs[0].class_names for each in series):
+        members = [each for each in series if each.runs[0].class_names == names]
+        accuracies = [each.accuracies() for each in members]
         # runs that hold out images train on fewer than others
-        counts = [sorted({run.class_counts[label] for run in members}) for label in range(len(names))]
+        counts = [sorted({run.class_counts[label] for each in members for run in each.runs}) for label in range(len(names))]
         order = sorted(range(len(names)), key=lambda label: counts[label][-1], reverse=True)
         rows = [
             (
                 names[label],
                 " to ".join(f"{each:,}" for each in dict.fromkeys((counts[label][0], counts[label][-1]))),
-                [_percent(values[label]) for values in accuracies],
+                [spread(*values[label]) for values in accuracies],
             )
             for label in order[:CLASS_ROWS]
         ]
-        yield {"runs": [run.name for run in members], "rows": rows, "classes": len(order)}
+        yield {"series": members, "rows": rows, "classes": len(order), "spread": any(each.is_mean for each in members)}
 
 
-def _unpredicted(runs: Sequence[ReportedRun]) -> list[tuple[str, list[str]]]:
+def _unpredicted(series: Sequence[Series], runs: Sequence[ReportedRun]) -> str | None:
+    """The names of runs without predictions: none of them where it is all, None where there are none."""
+    if not runs:
+        return None
+    everything = sum(len(each.runs) for each in series)
+    return "" if len(runs) == everything else names_of([run.name for run in runs], series)
+
+
+def _unpredicted_because(series: Sequence[Series]) -> list[tuple[str, str]]:
     """The reasons why predictions are not known, each with the runs that it holds for."""
-    without = [run for run in runs if run.predicted is None]
-    return [(why, [run.name for run in without if run.why_not == why]) for why in dict.fromkeys(run.why_not for run in without)]
+    without = [run for each in series for run in each.runs if run.predicted is None]
+    reasons = dict.fromkeys(run.why_not for run in without)
+    return [(why, names_of([run.name for run in without if run.why_not == why], series)) for why in reasons]
 
 
 def _same_accuracy(runs: Sequence[ReportedRun]) -> bool:
@@ -178,20 +209,20 @@ def _same_accuracy(runs: Sequence[ReportedRun]) -> bool:
     return bool(known) and all(abs(plain - balanced) < 1e-9 for plain, balanced in known)
 
 
-def _curves(runs: Sequence[ReportedRun]) -> list[str]:
+def _curves(series: Sequence[Series]) -> list[str]:
     drawn = (
-        curves.curve_figure(runs, curves.accuracy_of, mark="accuracy", title="Accuracy by epoch", label="accuracy (%)"),
+        curves.curve_figure(series, curves.accuracy_of, mark="accuracy", title="Accuracy by epoch", label="accuracy (%)"),
         None
-        if _same_accuracy(runs)
+        if _same_accuracy([run for each in series for run in each.runs])
         else curves.curve_figure(
-            runs,
+            series,
             curves.balanced_accuracy_of,
             mark="balanced-accuracy",
             title="Balanced accuracy by epoch",
             label="balanced accuracy (%)",
         ),
         curves.curve_figure(
-            runs, curves.training_loss_of, mark="training-loss", title="Training loss by epoch", label="training loss"
+            series, curves.training_loss_of, mark="training-loss", title="Training loss by epoch", label="training loss"
         ),
     )
     return [each for each in drawn if each is not None]
@@ -216,14 +247,16 @@ def _detail(run: ReportedRun, at: int, images: bool) -> dict[str, Any]:
     return found
 
 
-def _differing(runs: Sequence[ReportedRun]) -> list[tuple[str, list[str]]]:
-    """The settings in which the runs differ, with the value of each run."""
-    if len(runs) < 2:
-        return []
-    settings = [dict(_flat(run.record.get("identity", {}))) for run in runs]
-    names = sorted({name for each in settings for name in each})
-    rows = [(name, [each.get(name, "absent") for each in settings]) for name in names]
-    return [(name, values) for name, values in rows if len(set(values)) > 1]
+def _differing(series: Sequence[Series]) -> list[tuple[str, list[str]]]:
+    """The settings in which the runs differ, with the value of each series; all of them, where its runs differ."""
+    settings = [[dict(_flat(run.record.get("identity", {}))) for run in each.runs] for each in series]
+    names = sorted({name for of_runs in settings for each in of_runs for name in each})
+    rows = [(name, [[each.get(name, "absent") for each in of_runs] for of_runs in settings]) for name in names]
+    return [
+        (name, [", ".join(dict.fromkeys(values)) for values in of_series])
+        for name, of_series in rows
+        if len({value for values in of_series for value in values}) > 1
+    ]
 
 
 def _flat(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from longtail.datasets.findings import shown
 from longtail.errors import UserError
@@ -16,6 +16,17 @@ from longtail.training.run_folder import METRICS, RUN_JSON
 
 Result = Mapping[str, Any]
 """An evaluation as `Summary.to_dict` gives it, with its epoch, counted from 0."""
+
+
+class Member(NamedTuple):
+    """What a run is in a comparison.
+
+    contender: name of its method there.
+    seed: of its training.
+    """
+
+    contender: str
+    seed: int
 
 
 @dataclass(frozen=True)
@@ -29,6 +40,7 @@ class ReportedRun:
         epochs: the lines of its `metrics.jsonl`.
         class_names: C of them, fit to be printed.
         class_counts: training images per class, C of them.
+        member: what it is in the comparison that is reported, or None.
         predicted: what the network makes of test images, or None.
         why_not: the reason for the latter.
     """
@@ -39,6 +51,7 @@ class ReportedRun:
     epochs: Sequence[Mapping[str, Any]]
     class_names: tuple[str, ...]
     class_counts: tuple[int, ...]
+    member: Member | None = None
     predicted: Predicted | None = None
     why_not: str = ""
 
@@ -101,12 +114,12 @@ def _below(folder: Path) -> Iterator[Path]:
             yield file.parent
 
 
-def read_run(folder: Path, name: str | None = None) -> ReportedRun:
+def read_run(folder: Path, member: Member | None = None) -> ReportedRun:
     """What a run's folder tells, of finished and of unfinished runs.
 
     Args:
         folder: holds `run.json`.
-        name: what the report calls the run; the folder's name by default.
+        member: what it is in a comparison, which gives it its name; otherwise that is the folder's.
 
     Raises:
         UserError: the files are damaged, or not those of a run.
@@ -117,12 +130,13 @@ def read_run(folder: Path, name: str | None = None) -> ReportedRun:
     counts = tuple(int(each) for each in record["class_counts"])
     names = record.get("input", {}).get("class_names") or [str(index) for index in range(len(counts))]
     return ReportedRun(
-        name=shown(name or folder.resolve().name),
+        name=shown(folder.resolve().name) if member is None else f"{member.contender}, seed {member.seed}",
         folder=folder,
         record=record,
         epochs=_lines(folder / METRICS),
         class_names=tuple(shown(each) for each in names),
         class_counts=counts,
+        member=member,
     )
 
 

@@ -142,11 +142,15 @@ def log_ticks(low: float, high: float) -> list[float]:
     return [step * 10.0**power for power in powers for step in steps if low * 0.999 <= step * 10.0**power <= high * 1.001]
 
 
-def draw_line(root: Element, points: Iterable[Point], series: int) -> None:
-    """The line of a series through points."""
+def draw_line(root: Element, points: Iterable[Point], series: int, *, faint: bool = False) -> None:
+    """The line of a series through points; a faint one is that of a seed behind the mean."""
     path = "L".join(f"{number(x)} {number(y)}" for x, y in points)
     if path:
-        attributes = {"class": f"line series-{series % STYLES}", "d": f"M{path}"}
+        look = f"line faint-line series-{series % STYLES}" if faint else f"line series-{series % STYLES}"
+        attributes = {"class": look, "d": f"M{path}"}
+        if faint:
+            SubElement(root, "path", attributes)
+            return
         # neighbours differ, and so do those of one colour
         dash = DASHES[(series + series // STYLES) % len(DASHES)]
         SubElement(root, "path", attributes | ({"stroke-dasharray": dash} if dash else {}))
