@@ -188,6 +188,19 @@ def test_any_number_of_classes_stays_small(tmp_path, classes):
     assert ("classes are too many to be read" in text) == (classes > 100)
 
 
+@pytest.mark.parametrize(("classes", "keeps"), [(2, False), (15, False), (16, True), (30, True), (31, False)])
+def test_a_matrix_with_small_names_keeps_its_width(tmp_path, classes, keeps):
+    run = write_run(tmp_path / "run", [f"class {at}" for at in range(classes)], [9] * classes)
+    text = build_page([run])
+    assert ('<div class="wide" role="region" aria-label="Confusion matrix of run"' in text) == keeps
+    assert bool(re.search(r'<svg [^>]*style="min-width:\d+px"', text)) == keeps
+
+
+def test_what_classes_were_taken_for_breaks_between_names(text):
+    entries = re.findall(r'<span class="entry"><bdi>(\w+)</bdi>&nbsp;\(\d+\),?</span>', text)
+    assert set(entries) == {"cat", "dog", "emu"}
+
+
 def test_the_largest_confusions_come_first():
     matrix = np.array([[5, 3, 0], [4, 0, 0], [0, 1, 9]])
     true, taken_for = np.repeat(np.argwhere(matrix >= 0), matrix.ravel(), axis=0).T

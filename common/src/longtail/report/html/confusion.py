@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 from xml.etree.ElementTree import Element, SubElement
@@ -24,8 +25,14 @@ LEVELS = 10
 Shares = npt.NDArray[np.float64]
 """Of each true class the parts that were taken for each class, shape (C, C)."""
 
+SMALL_PRINT = 15
+"""Of more classes than these, rows are lower than letters are on a phone."""
+
 _NAME_LENGTH = 12
-_SIDE = 330
+_LETTER = 8.0
+"""Width of a letter of the size that names have on a phone."""
+
+_SIDE = 300
 
 
 class Confusion(NamedTuple):
@@ -75,8 +82,9 @@ def confusion_figure(matrix: Indices, class_names: Sequence[str], class_counts: 
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     classes = len(names)
     bears_names = classes <= NAMED
-    margin = 24 + (7 * min(_NAME_LENGTH, max(map(len, names))) if bears_names else 0)
     cell = _SIDE / classes
+    letters = min(_NAME_LENGTH, max(map(len, names))) if bears_names else 0
+    margin = 24 + math.ceil(letters * (0.6 * _letters_of(cell) if needs_width(classes) else _LETTER))
     side = margin + _SIDE + 4
     right = int(np.trace(matrix))
     root = svg.figure(
@@ -87,6 +95,8 @@ def confusion_figure(matrix: Indices, class_names: Sequence[str], class_counts: 
         width=side,
         height=side,
     )
+    if needs_width(classes):
+        root.set("style", f"min-width:{1.1 * side:.0f}px")
     _draw_cells(root, shares, margin, cell)
     box = {"x": str(margin), "y": str(margin), "width": str(_SIDE), "height": str(_SIDE), "class": "frame"}
     SubElement(root, "rect", box)
@@ -97,6 +107,16 @@ def confusion_figure(matrix: Indices, class_names: Sequence[str], class_counts: 
     if classes <= NUMBERED:
         _write_shares(root, shares, margin, cell)
     return svg.markup(root)
+
+
+def needs_width(classes: int) -> bool:
+    """Whether the names could not be read on a phone, so that the figure keeps its width there."""
+    return SMALL_PRINT < classes <= NAMED
+
+
+def _letters_of(cell: float) -> float:
+    """The size of letters that fit into rows of this height."""
+    return min(11.0, cell * 0.95)
 
 
 def _draw_cells(root: Element, shares: Shares, margin: float, cell: float) -> None:
@@ -114,15 +134,15 @@ def _draw_cells(root: Element, shares: Shares, margin: float, cell: float) -> No
 
 
 def _write_names(root: Element, names: Sequence[str], margin: float, cell: float) -> None:
-    size = f"{min(11.0, cell * 0.95):.1f}px"
+    own_size = needs_width(len(names))
     for at, name in enumerate(names):
         # names that are long often begin alike
         short = name if len(name) <= _NAME_LENGTH else f"{name[:5]}…{name[5 - _NAME_LENGTH + 1 :]}"
         middle = margin + (at + 0.5) * cell
         row = svg.text(root, (margin - 4, middle + 4), short, "tick end")
         column = svg.text(root, (middle + 4, margin - 4), short, "tick", turn=-90)
-        for each in (row, column):
-            each.set("style", f"font-size:{size}")
+        for each in (row, column) if own_size else ():
+            each.set("style", f"font-size:{_letters_of(cell):.1f}px")
 
 
 def _write_shares(root: Element, shares: Shares, margin: float, cell: float) -> None:

@@ -12,7 +12,7 @@ from longtail.errors import UserError
 from longtail.report.html import curves, svg
 from longtail.report.html.by_size import by_size_figure
 from longtail.report.html.compared import HEADINGS, Compared, spread
-from longtail.report.html.confusion import confusion_figure, largest_confusions
+from longtail.report.html.confusion import confusion_figure, largest_confusions, needs_width
 from longtail.report.html.reliability import bins_of, reliability_figure
 from longtail.report.html.runs import ReportedRun, judged, told_apart
 from longtail.report.html.series import Series, in_series, names_of
@@ -237,6 +237,7 @@ def _detail(run: ReportedRun, at: int, images: bool) -> dict[str, Any]:
         "reliability": None if predicted is None else reliability_figure(predicted, f"reliability-{at}"),
         "bins": [] if predicted is None else bins_of(predicted),
         "confusion": None,
+        "confusion_scrolls": needs_width(len(run.class_names)),
         "confusions": [] if predicted is None else largest_confusions(predicted.data.labels, predicted.labels),
         "worst": worst_classes(run, with_images=images),
         "settings": sorted(_flat(run.record.get("identity", {}))),
