@@ -64,6 +64,8 @@ def by_size_figure(series: Sequence[Series]) -> str | None:
             _draw_named(root, each, classes, places, style)
         else:
             _draw_crowd(root, places, style)
+    # last, for crowds of points would hide them
+    for style, classes in enumerate(known):
         draw_means([(one.size, one.accuracy) for one in classes], style)
     return svg.markup(root)
 
