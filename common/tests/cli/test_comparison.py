@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from longtail.cli.comparison import Outcome, comparison_table, mean_and_spread, with_spread
+from longtail.cli.comparison import Outcome, comparison_table, with_spread
+from longtail.metrics.over_seeds import mean_and_spread
 
 
 def result(accuracy, *, few=0.25):

@@ -344,7 +344,8 @@ def _notes(job: Job, data: LongTailData, request: _Request) -> list[str]:
     if job.pretrained is not None:
         notes.append(f"Every network began with the weights in {job.pretrained}.")
     if job.runtime.max_steps is not None:
-        notes.append(f"A rehearsal: no epoch, and no test, went over more than {job.runtime.max_steps} batches.")
+        batches = "one batch" if job.runtime.max_steps == 1 else f"{job.runtime.max_steps} batches"
+        notes.append(f"A rehearsal: no epoch, and no test, went over more than {batches}.")
     notes.append(f"{told_of_groups(job.thresholds, adapted=job.adapt)}; balanced: mean over classes.")
     notes.append(f"{len(data.test)} test images, the same for every run: seed noise is that of training, not of these images.")
     if request.seeds > 1:

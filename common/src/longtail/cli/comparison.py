@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from longtail.cli.output import percent, table
 from longtail.errors import UserError
+from longtail.metrics.over_seeds import ENOUGH, Statistic, mean_and_spread
 from longtail.metrics.paired import PairedDifference, paired_difference
 from longtail.metrics.sampling import balanced_standard_error
 from longtail.report.scores import scores
@@ -28,13 +29,7 @@ MORE_SCORES = scores("macro-F1", "worst class", "calibration error")
 VERDICT_SCORE = "balanced_accuracy"
 """What a verdict goes by: all classes count alike, as they do on a balanced test set."""
 
-ENOUGH = 3
-"""Seeds that a verdict takes: the spread of two differences is known so badly that they can agree by chance."""
-
 NORMAL_95 = statistics.NormalDist().inv_cdf(0.975)
-
-Statistic = tuple[float | None, float | None]
-"""Mean and sample standard deviation."""
 
 
 @dataclass(frozen=True)
@@ -101,14 +96,6 @@ class Outcome:
                 )
             ],
         }
-
-
-def mean_and_spread(values: Sequence[float | None]) -> Statistic:
-    """Mean and sample standard deviation; both None where a value is absent, the deviation also for a single value."""
-    known = [each for each in values if each is not None]
-    if not known or len(known) < len(values):
-        return None, None
-    return statistics.fmean(known), statistics.stdev(known) if len(known) > 1 else None
 
 
 def comparison_table(outcomes: Sequence[Outcome], title: str) -> Table:

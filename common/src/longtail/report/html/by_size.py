@@ -8,8 +8,9 @@ from xml.etree.ElementTree import Element, SubElement
 
 import numpy as np
 
+from longtail.metrics.over_seeds import mean_and_spread
 from longtail.report.html import svg
-from longtail.report.html.series import Series, mean_and_spread
+from longtail.report.html.series import Series
 
 NAMED_POINTS = 300
 """Up to so many points tell their class where the pointer rests on them."""

@@ -9,17 +9,14 @@ from typing import Any
 
 from longtail.datasets.findings import shown
 from longtail.errors import UserError
+from longtail.metrics.over_seeds import ENOUGH, mean_and_spread
 from longtail.report.html.runs import Member
-from longtail.report.html.series import mean_and_spread
 from longtail.report.scores import scores
 from longtail.training.files import read_json
 
 COMPARISON = "comparison.json"
 
 HEADINGS = scores("all", "balanced", "many", "medium", "few", "macro-F1", "worst class", "calibration error")
-
-ENOUGH = 3
-"""Seeds that an interval takes: that of two is as wide as it is worthless."""
 
 
 @dataclass(frozen=True)

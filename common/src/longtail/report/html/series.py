@@ -6,10 +6,8 @@ import statistics
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from longtail.metrics.over_seeds import Statistic, mean_and_spread
 from longtail.report.html.runs import ReportedRun
-
-Statistic = tuple[float | None, float | None]
-"""Mean and sample standard deviation."""
 
 
 @dataclass(frozen=True)
@@ -51,14 +49,6 @@ def in_series(runs: Sequence[ReportedRun]) -> list[Series]:
         key = (run.name,) if run.member is None else (run.member.contender, *run.class_names)
         found.setdefault(key, []).append(run)
     return [Series(key[0], tuple(members)) for key, members in found.items()]
-
-
-def mean_and_spread(values: Sequence[float | None]) -> Statistic:
-    """Mean and sample standard deviation; both None where a value is absent, the deviation also for a single value."""
-    known = [each for each in values if each is not None]
-    if not known or len(known) < len(values):
-        return None, None
-    return statistics.fmean(known), statistics.stdev(known) if len(known) > 1 else None
 
 
 def names_of(runs: Collection[str], series: Sequence[Series]) -> str:
