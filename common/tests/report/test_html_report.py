@@ -125,7 +125,7 @@ def test_runs_of_the_last_epoch_alone_have_one_row(tmp_path):
 
 def test_the_summary_tells_of_the_data(tmp_path):
     run = write_run(tmp_path / "a")
-    text = build_page([replace(run, record={**run.record, "identity": {"data": "/home/me/photos"}})])
+    text = build_page([replace(run, record={**run.record, "identity": {"data": "/mine/photos"}})])
     assert "<li>trained on photos: 3 classes, 133 training images, 3 to 100 a class; 60 test images</li>" in text
     result = {**run.result("best"), "per_class_accuracy": [0.5, None, 0.5]}
     gap = build_page([replace(run, record={**run.record, "results": {"best": result, "last": result}})])
