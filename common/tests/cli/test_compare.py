@@ -202,6 +202,19 @@ def test_a_failing_method_does_not_lose_the_others(longtail, monkeypatch):
     assert "[3/3] erm, seed 0: " in ended.out
 
 
+def test_where_every_run_fails_there_are_reasons_and_no_empty_tables(longtail, monkeypatch, tmp_path):
+    def fail(*_, **__):
+        raise UserError("no luck")
+
+    monkeypatch.setattr(tasks, "run_job", fail)
+    ended = longtail("compare", "--methods", "erm,bs", "--seeds", 1, *TINY)
+    assert ended.code == 1
+    assert ended.out.count("failed: no luck") == 2
+    assert "no run has come to its end, so that there is nothing to compare" in ended.out
+    assert "absent" not in ended.out
+    assert len(json.loads((tmp_path / "c/comparison.json").read_text())["methods"]) == 2
+
+
 def test_ctrl_c_tells_how_to_go_on_and_the_same_command_does(longtail, monkeypatch):
     words = ("compare", "--methods", "erm", "bs", "--seeds", 1, *TINY)
     run_job = tasks.run_job

@@ -358,6 +358,9 @@ def _notes(job: Job, data: LongTailData, request: _Request) -> list[str]:
 
 
 def _report(comparison: Comparison) -> None:
+    if not any(outcome.results for outcome in comparison.outcomes):
+        print("no run has come to its end, so that there is nothing to compare; the reasons are above")
+        return
     for table in comparison.tables():
         console().print(table)
     for note in comparison.notes:
