@@ -6,14 +6,13 @@ import argparse
 import json
 import shlex
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from longtail.cli.curve import class_curve
 from longtail.cli.data_options import add_cut, add_root
-from longtail.cli.output import console, table, told_of_groups
+from longtail.cli.output import console, progress_bars, table, told_of_groups
 from longtail.cli.parsing import Parser
 from longtail.datasets.defaults import TEST_FRACTION
 from longtail.errors import UserError
@@ -68,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     name = known_or_there(arguments.path)
     shown_on = console()
-    with _progress(quiet=arguments.json) as progress:
+    with progress_bars(wanted=not arguments.json) as progress:
         found = _inspect_own(name, arguments, progress) if is_own(name) else _inspect_named(name, arguments, progress)
     if arguments.json:
         print(json.dumps(found.to_dict(), indent=2))
@@ -114,31 +113,6 @@ def _inspect_named(name: str, arguments: argparse.Namespace, progress: Progress)
     form = f"imbalance factor {arguments.imbalance_factor:g}" if name in LONG_TAILED_BY_RULE else "as long-tailed as it comes"
     parts = {"train": data.train, "test": data.test}
     return inspect_parts(parts, name=name, form=form, adapt=False, decode=arguments.decode, progress=progress)
-
-
-@contextmanager
-def _progress(*, quiet: bool) -> Iterator[Progress]:
-    """A bar on the terminal that goes when all is done."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-    shown = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        console=Console(stderr=True),
-        transient=True,
-        disable=quiet or not sys.stderr.isatty(),
-    )
-    with shown:
-        tasks = {}
-
-        def tell(what: str, done: int, of: int) -> None:
-            if what not in tasks:
-                tasks[what] = shown.add_task(what, total=of)
-            shown.update(tasks[what], completed=done, total=of)
-
-        yield tell
 
 
 def _command(name: str, found: Inspection, arguments: argparse.Namespace) -> str:

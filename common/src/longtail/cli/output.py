@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -68,3 +69,32 @@ def told_of_groups(thresholds: ShotThresholds, *, adapted: bool = False) -> str:
 def percent(share: float | None) -> str:
     """A fraction as percent with one decimal; `absent` for None."""
     return "absent" if share is None else f"{100 * share:.1f}"
+
+
+@contextmanager
+def progress_bars(*, wanted: bool = True) -> Iterator[Callable[[str, int, int], None]]:
+    """Bars on standard error, where that is a terminal; they go when all is done.
+
+    Args:
+        wanted: whether there may be any.
+
+    Yields:
+        What takes the name of a task, how much of it is done, and how much there is.
+    """
+    if not (wanted and sys.stderr.isatty()):
+        # older versions of rich end bars with an empty line even where they show none
+        yield lambda *_: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        tasks = {}
+
+        def tell(what: str, done: int, of: int) -> None:
+            if what not in tasks:
+                tasks[what] = bars.add_task(what, total=of)
+            bars.update(tasks[what], completed=done, total=of)
+
+        yield tell

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from longtail.cli.output import progress_bars
 from longtail.cli.parsing import Parser
 from longtail.errors import UserError
 from longtail.training.options import at_least
@@ -119,9 +120,12 @@ def progress_bar(total: int, *, wanted: bool = True) -> Iterator[Callable[[int],
     Yields:
         What takes the number of images done since it was called last.
     """
-    from rich.console import Console
-    from rich.progress import Progress
+    seen = 0
+    with progress_bars(wanted=wanted) as tell:
 
-    with Progress(console=Console(stderr=True), transient=True, disable=not (wanted and sys.stderr.isatty())) as bar:
-        task = bar.add_task("images", total=total)
-        yield lambda done: bar.advance(task, done)
+        def advance(number: int) -> None:
+            nonlocal seen
+            seen += number
+            tell("images", seen, total)
+
+        yield advance
