@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from tiny_runs import TINY, train, write_digits
 
+from longtail.cli import evaluate
 from longtail.cli.main import dispatch
 
 
@@ -45,6 +46,15 @@ def test_other_images_in_files_can_be_shown(longtail, run, tmp_path):
     assert told["bytes"] == len(text.encode())
     assert "29 images of photos, network of epoch 1; 1 image cannot be read." in text
     assert "<img" not in text
+
+
+def test_runs_of_the_same_data_share_them(longtail, run, tmp_path, monkeypatch):
+    loaded = []
+    monkeypatch.setattr(evaluate, "load_source", lambda source, *rest: loaded.append(source) or source.load(*rest))
+    again = shutil.copytree(run, tmp_path / "again")
+    ended = report(longtail, run, again)
+    assert ended.code == 0, ended.err
+    assert [each.data for each in loaded] == ["digits"]
 
 
 def test_training_images_are_not_read(longtail, tmp_path):

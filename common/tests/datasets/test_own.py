@@ -67,7 +67,10 @@ def test_validation_images_stand_in_for_test_images_and_that_is_said(tmp_path, c
     assert data.val is not None
     assert of_class(data.val) == {"a": 1, "b": 1}, "held out of the training images"
     assert data.drawn["val"].images == data.val.images.paths
-    assert "the validation images are tested on; to choose an epoch, a part of the training images is held out" in caplog.text
+    assert (
+        "the validation images are tested on; longtail train holds out a part of the training images to choose an epoch"
+        in caplog.text
+    )
 
 
 def test_test_images_are_drawn_from_one_folder_and_recorded(tmp_path, caplog):

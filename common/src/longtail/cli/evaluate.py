@@ -16,10 +16,14 @@ from longtail.report.scores import SCORES
 from longtail.training.options import at_least
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
 
-    from longtail.datasets.base import ImageData
+    from longtail.cli.jobs import Source
+    from longtail.datasets.base import ImageData, LongTailData
     from longtail.metrics import Summary
+    from longtail.training.runtime import RuntimeOptions
     from longtail.training.trained import TrainedRun
 
 _EXAMPLES = """\
@@ -80,8 +84,23 @@ def _shifts(trained: TrainedRun) -> dict[str, Tensor]:
     return plain if trained.adjustment is None else {**plain, _ADJUSTED: trained.adjustment.shift}
 
 
-def labelled_images(arguments: argparse.Namespace, trained: TrainedRun) -> ImageData:
-    """The labelled images, with the run's classes; by default those that it was tested on."""
+def load_source(source: Source, root: str, runtime: RuntimeOptions) -> LongTailData:
+    """The data set that a run was trained on."""
+    return source.load(root, runtime)
+
+
+def labelled_images(
+    arguments: argparse.Namespace,
+    trained: TrainedRun,
+    load: Callable[[Source, str, RuntimeOptions], LongTailData] = load_source,
+) -> ImageData:
+    """The labelled images, with the run's classes.
+
+    Args:
+        arguments: `data`, None for what the run was tested on, `root` and `on_bad_image`.
+        trained: the run.
+        load: what loads the data set that it was trained on; one that remembers serves several runs.
+    """
     from longtail.datasets.factory import create_data
     from longtail.datasets.labelled import load_labelled, only_readable, relabelled
     from longtail.names import DATASETS, IN_FILES
@@ -89,7 +108,7 @@ def labelled_images(arguments: argparse.Namespace, trained: TrainedRun) -> Image
     its_own = trained.record["identity"].get("data", "")
     name = arguments.data = arguments.data or its_own
     if name == its_own:
-        data = relabelled(_own_test_images(arguments, trained), trained.class_names, name)
+        data = relabelled(_own_test_images(arguments, trained, load), trained.class_names, name)
     elif name in DATASETS:
         size = trained.image_size if name in IN_FILES else None
         made = create_data(name, root=arguments.root, image_size=size, only_tested=True)
@@ -99,7 +118,9 @@ def labelled_images(arguments: argparse.Namespace, trained: TrainedRun) -> Image
     return only_readable(data) if arguments.on_bad_image == "skip" else data
 
 
-def _own_test_images(arguments: argparse.Namespace, trained: TrainedRun) -> ImageData:
+def _own_test_images(
+    arguments: argparse.Namespace, trained: TrainedRun, load: Callable[[Source, str, RuntimeOptions], LongTailData]
+) -> ImageData:
     """The test images of the data that the run was trained on, drawn as they were then."""
     from longtail.cli.jobs import Source
     from longtail.datasets.factory import fingerprint, known_or_there
@@ -109,7 +130,7 @@ def _own_test_images(arguments: argparse.Namespace, trained: TrainedRun) -> Imag
     known_or_there(identity["data"])
     source = Source(**{each.name: identity[each.name] for each in fields(Source) if each.name in identity})
     shared = {each: identity[each] for each in ("select", "val_fraction") if each in identity}
-    data = source.load(arguments.root, RuntimeOptions(**shared, on_bad_image=arguments.on_bad_image))
+    data = load(source, arguments.root, RuntimeOptions(**shared, on_bad_image=arguments.on_bad_image))
     if fingerprint(data) != identity.get("data_fingerprint"):
         print(
             f"notice: {source.label} is not as it was when the run was trained; images that it was trained on may be among "

@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,9 @@ from longtail.cli.trained import add_showing, progress_bar
 from longtail.errors import UserError
 
 if TYPE_CHECKING:
-    from longtail.datasets.base import ImageData
+    from collections.abc import Callable
+
+    from longtail.datasets.base import ImageData, LongTailData
     from longtail.report.html import Predicted, ReportedRun
     from longtail.training.trained import TrainedRun
 
@@ -76,7 +79,8 @@ def run(arguments: argparse.Namespace) -> None:
     members = {} if comparison is None else comparison.members
     place = {name: at for at, name in enumerate(members)}
     folders.sort(key=lambda folder: place.get(folder.name, len(place)))
-    runs = [_with_predictions(read_run(folder, members.get(folder.name)), arguments) for folder in folders]
+    load = cache(evaluate.load_source)
+    runs = [_with_predictions(read_run(folder, members.get(folder.name)), arguments, load) for folder in folders]
 
     def page(images: bool) -> bytes:
         return build_page(runs, comparison, title=arguments.title, images=images).encode()
@@ -97,17 +101,17 @@ def run(arguments: argparse.Namespace) -> None:
         print(f"report of {len(runs)} {'run' if len(runs) == 1 else 'runs'}: {arguments.out} ({_size(content)})")
 
 
-def _with_predictions(found: ReportedRun, arguments: argparse.Namespace) -> ReportedRun:
+def _with_predictions(found: ReportedRun, arguments: argparse.Namespace, load: Callable[..., LongTailData]) -> ReportedRun:
     """The run with what it makes of test images, or with the reason why that is not known."""
     try:
-        return replace(found, predicted=_predict(found, arguments))
+        return replace(found, predicted=_predict(found, arguments, load))
     except UserError as reason:
         first = str(reason).splitlines()[0]
         _notice(f"{found.name}: no calibration, confusions and examples: {first}")
         return replace(found, why_not=first)
 
 
-def _predict(found: ReportedRun, arguments: argparse.Namespace) -> Predicted:
+def _predict(found: ReportedRun, arguments: argparse.Namespace, load: Callable[..., LongTailData]) -> Predicted:
     from longtail.datasets.findings import shown
     from longtail.report.html import predict_on
     from longtail.training.devices import make_exact
@@ -115,21 +119,21 @@ def _predict(found: ReportedRun, arguments: argparse.Namespace) -> Predicted:
 
     trained = load_run(found.folder, device=arguments.device)
     make_exact(trained.device)
-    data, source = _images(trained, arguments)
+    data, source = _images(trained, arguments, load)
     with progress_bar(len(data)) as advance:
         return predict_on(trained, data, shown(source), batch_size=arguments.batch_size, on_batch=advance)
 
 
-def _images(trained: TrainedRun, arguments: argparse.Namespace) -> tuple[ImageData, str]:
+def _images(trained: TrainedRun, arguments: argparse.Namespace, load: Callable[..., LongTailData]) -> tuple[ImageData, str]:
     """What the network is shown, and what it is called: a name, or the last part of a path."""
     skipped = bool(trained.record.get("left_out"))
     asked = argparse.Namespace(data=arguments.data, root=arguments.root, on_bad_image="skip" if skipped else "fail")
     try:
-        data = evaluate.labelled_images(asked, trained)
+        data = evaluate.labelled_images(asked, trained, load)
     except UserError:
         # a list may name files that are gone; to skip those, every file is read, those of training as well
         asked.on_bad_image = "skip"
-        data = evaluate.labelled_images(asked, trained)
+        data = evaluate.labelled_images(asked, trained, load)
     return data, Path(asked.data).name
 
 

@@ -163,7 +163,7 @@ def _divided(
     if "val" in found:
         found["test"] = found.pop("val")
         text = "there are no test images: the validation images are tested on"
-        remedy = "to choose an epoch, a part of the training images is held out"
+        remedy = "longtail train holds out a part of the training images to choose an epoch"
         return found, None, [Finding(NOTE, "val-is-test", text, remedy)]
     if not len(found["train"]):
         return found, None, []
