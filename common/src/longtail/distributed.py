@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Callable, Iterable, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -42,9 +44,23 @@ def start(device: torch.device) -> Ranks:
     """Join the process group that `torchrun` announced (nccl on CUDA, gloo elsewhere); does nothing for a lone process."""
     place = ranks()
     if place.world_size > 1 and not dist.is_initialized():
-        # on CUDA both: what the hosts tell each other must not wait for the GPUs
-        dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
+        with _output_as_errors():
+            # on CUDA both: what the hosts tell each other must not wait for the GPUs
+            dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
     return place
+
+
+@contextmanager
+def _output_as_errors() -> Iterator[None]:
+    """Meanwhile what is written to standard output goes to standard error: gloo of older versions tells of its connections."""
+    sys.stdout.flush()
+    output = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        os.dup2(output, 1)
+        os.close(output)
 
 
 def stop() -> None:

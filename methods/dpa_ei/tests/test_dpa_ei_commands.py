@@ -164,9 +164,7 @@ def test_two_ranks_on_the_processor(small_cifar, in_terminal):
     record = check_files(only_run(small_cifar))
     assert "gpu=0,1\n" in done.stdout
     assert done.stdout.count("args.seed:42\n") == 1
-    # older versions of PyTorch tell of their connections
-    said = re.sub(r"^\[Gloo\].*\n", "", done.stdout, flags=re.MULTILINE)
-    rest = said.split("fit_schedule=False\n")[1][len(said_of_data(record["class_counts"], 2, 20)) :]
+    rest = done.stdout.split("fit_schedule=False\n")[1][len(said_of_data(record["class_counts"], 2, 20)) :]
     assert re.fullmatch(said_in_epochs(1, 1, metrics(only_run(small_cifar)), implicit_from=1), rest)
 
 
