@@ -344,6 +344,16 @@ def test_in_a_terminal(mini, in_terminal):
 # stopping
 
 
+@pytest.fixture
+def heeded():
+    """No signal is ignored, as some are where a shell has started the tests in the background."""
+    before = {each: signal.signal(each, signal.default_int_handler) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    yield
+    for each, handler in before.items():
+        signal.signal(each, handler)
+
+
+@pytest.mark.usefixtures("heeded")
 @pytest.mark.parametrize(
     ("asked", "heard"),
     [(signal.SIGINT, signal.SIGINT), (signal.SIGTERM, signal.SIGTERM), (signal.SIGHUP, signal.SIGTERM)],
